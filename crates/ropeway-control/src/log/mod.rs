@@ -1,0 +1,15 @@
+//! What the process writes about itself: one line per request ([`AccessLog`]), and its own messages
+//! ([`ProcessLog`]).
+
+mod access;
+mod destination;
+mod process;
+mod report_gate;
+mod sink;
+
+pub use access::{AccessLog, BatchSource, Losses};
+pub use destination::Destination;
+pub use process::{Format, ProcessLog};
+
+#[cfg(test)]
+pub(crate) mod test_directory;

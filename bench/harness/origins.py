@@ -1,0 +1,68 @@
+"""The two servers behind every engine: nginx, answering from memory."""
+
+import contextlib
+import os
+
+from . import machine, process
+
+SMALL = 128
+LARGE = 1 << 20
+CHUNKED = 8 << 10
+"""Body sizes in bytes of `/`, `/large` and `/chunked`."""
+
+CONFIG = """
+daemon off;
+{user}
+worker_processes 1;
+worker_rlimit_nofile 60000;
+pid {directory}/origin-{port}.pid;
+error_log {directory}/origin-{port}.log crit;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000000;
+    client_max_body_size 0;
+    client_body_temp_path {directory}/origin-{port}-body;
+    proxy_temp_path {directory}/origin-{port}-proxy;
+    fastcgi_temp_path {directory}/origin-{port}-fastcgi;
+    uwsgi_temp_path {directory}/origin-{port}-uwsgi;
+    scgi_temp_path {directory}/origin-{port}-scgi;
+    open_file_cache max=16;
+    default_type text/plain;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        root {directory}/content;
+        location = / {{ return 200 "{small}"; }}
+        location = /sink {{ return 200 "stored"; }}
+        location = /large {{ }}
+        # A filter that may change the length makes nginx send the body in chunks.
+        location = /chunked {{ sub_filter_types *; sub_filter "never in the file" ""; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def running(directory, workers):
+    """Starts both origins and yields their ports."""
+    write_content(directory / "content")
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(start(directory, workers)).port for _ in range(2)]
+
+
+def start(directory, workers):
+    port = process.free_port()
+    config = directory / f"origin-{port}.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    config.write_text(CONFIG.format(directory=directory, port=port, user=user, small="x" * SMALL))
+    command = ["nginx", "-c", str(config), "-e", str(directory / f"origin-{port}.log")]
+    return process.Daemon(f"origin-{port}", command, machine.load_cores(workers), port, directory)
+
+
+def write_content(directory):
+    directory.mkdir()
+    (directory / "large").write_bytes(b"x" * LARGE)
+    (directory / "chunked").write_bytes(b"x" * CHUNKED)

@@ -9,7 +9,8 @@
 //!                                 first check fails
 //! ```
 
-use super::history::{Cause, Condition, Transition};
+use super::history::{Cause, Transition};
+use crate::balance::HealthState;
 
 /// How a server is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +46,10 @@ impl ActiveConfig {
     }
 }
 
-/// What the checks of a server say about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CheckState {
-    /// No check has ended yet. The server gets no traffic.
-    Unchecked,
-    /// Fit to answer.
-    Up,
-    /// Not fit to answer.
-    Down,
-}
-
 /// The state machine of one server.
 #[derive(Clone, Debug)]
 pub struct ActiveHealth {
-    state: CheckState,
+    state: HealthState,
     /// How many of the latest results, in a row, spoke against the state.
     streak: u32,
 }
@@ -74,12 +64,12 @@ impl ActiveHealth {
     /// A server that was never checked.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: CheckState::Unchecked, streak: 0 }
+        Self { state: HealthState::Unchecked, streak: 0 }
     }
 
     /// What the checks say.
     #[must_use]
-    pub const fn state(&self) -> CheckState {
+    pub const fn state(&self) -> HealthState {
         self.state
     }
 
@@ -94,9 +84,9 @@ impl ActiveHealth {
     /// outlives a reload that changes it. Answers the change, if the result made one.
     pub fn on_result(&mut self, passed: bool, now_ms: u64, config: &ActiveConfig) -> Option<Transition> {
         let (contradicts, threshold) = match self.state {
-            CheckState::Unchecked => (true, 1),
-            CheckState::Up => (!passed, config.fall),
-            CheckState::Down => (passed, config.rise),
+            HealthState::Unchecked => (true, 1),
+            HealthState::Up => (!passed, config.fall),
+            HealthState::Down => (passed, config.rise),
         };
         self.streak = if contradicts { self.streak.saturating_add(1) } else { 0 };
         if !contradicts || self.streak < threshold {
@@ -107,9 +97,9 @@ impl ActiveHealth {
 
     fn turn(&mut self, passed: bool, now_ms: u64) -> Transition {
         let (to, cause) = if passed {
-            (CheckState::Up, Cause::ChecksPassed)
+            (HealthState::Up, Cause::ChecksPassed)
         } else {
-            (CheckState::Down, Cause::ChecksFailed)
+            (HealthState::Down, Cause::ChecksFailed)
         };
         let from = std::mem::replace(&mut self.state, to);
         self.streak = 0;
@@ -117,18 +107,9 @@ impl ActiveHealth {
     }
 }
 
-impl From<CheckState> for Condition {
-    fn from(state: CheckState) -> Self {
-        match state {
-            CheckState::Unchecked => Self::Unchecked,
-            CheckState::Up => Self::Up,
-            CheckState::Down => Self::Down,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::history::Condition;
     use super::*;
     use proptest::prelude::*;
 
@@ -137,7 +118,7 @@ mod tests {
         let mut health = ActiveHealth::new();
         let mut state_after = |result| {
             health.on_result(result == '+', 0, config);
-            if health.state() == CheckState::Up { 'U' } else { 'D' }
+            if health.state() == HealthState::Up { 'U' } else { 'D' }
         };
         results.chars().map(&mut state_after).collect()
     }
@@ -212,7 +193,7 @@ mod tests {
                 if recent.len() >= threshold && recent[recent.len() - threshold..].iter().all(|&ok| ok != up) {
                     (up, since) = (!up, index + 1);
                 }
-                prop_assert_eq!(health.state() == CheckState::Up, up);
+                prop_assert_eq!(health.state() == HealthState::Up, up);
             }
         }
     }

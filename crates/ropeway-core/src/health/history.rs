@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::passive::FailureKind;
+use crate::balance::HealthState;
 
 /// The latest changes of one server's condition, for the status page and the logs.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +80,16 @@ impl History {
     #[must_use]
     pub fn latest(&self) -> Option<&Entry> {
         self.entries.back()
+    }
+}
+
+impl From<HealthState> for Condition {
+    fn from(state: HealthState) -> Self {
+        match state {
+            HealthState::Unchecked => Self::Unchecked,
+            HealthState::Up => Self::Up,
+            HealthState::Down => Self::Down,
+        }
     }
 }
 

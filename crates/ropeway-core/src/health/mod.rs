@@ -10,7 +10,8 @@ mod expected;
 mod history;
 mod passive;
 
-pub use active::{ActiveConfig, ActiveHealth, CheckState};
+pub use crate::balance::HealthState as CheckState;
+pub use active::{ActiveConfig, ActiveHealth};
 pub use expected::{Expectation, Mismatch, StatusSet, StatusSetError};
 pub use history::{Cause, Condition, Entry, History, Transition};
 pub use passive::{EjectionBook, FailureKind, PassiveCell, PassiveConfig};

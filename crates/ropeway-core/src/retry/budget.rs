@@ -9,9 +9,9 @@ const RETRY: u64 = 100;
 /// Bounds retries to a share of the requests, so that servers in trouble see a little more load and not twice as
 /// much. One per worker.
 ///
-/// Every request deposits `percent` hundredths of a retry, and every second adds `floor_per_second` retries, so that
-/// retries work with little traffic too. What is not used within 10 seconds is lost: a quiet night does not pay for
-/// a storm. The budget starts full, with 10 seconds' worth of the floor.
+/// Every request deposits `percent` hundredths of a retry, and every second adds `floor_per_second` retries, so
+/// that retries work with little traffic too. What is not used within 10 seconds is lost: a quiet night does not
+/// pay for a storm. The budget starts full, with 10 seconds' worth of the floor.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     percent: u32,
@@ -32,7 +32,8 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A budget of `percent` of the requests and `floor_per_second` retries beside. With both 0 there are no retries.
+    /// A budget of `percent` of the requests, and `floor_per_second` retries beside. With both 0 there are no
+    /// retries.
     #[must_use]
     pub fn new(percent: u32, floor_per_second: u32) -> Self {
         let floor = u64::from(floor_per_second) * RETRY;

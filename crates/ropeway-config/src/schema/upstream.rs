@@ -1,0 +1,133 @@
+//! Groups of servers that do the same work.
+
+use std::time::Duration;
+
+use super::address::ServerAddress;
+use super::balance::{Balance, balance};
+use super::health::{Health, Passive};
+use crate::kind::{
+    boolean, choice, choices, derived, duration, duration_or_off, hours, integer, limit, list, located,
+    millis, minutes, optional, or, or_false, required, seconds, short_for, table, text,
+};
+use crate::place::Located;
+use crate::section::section;
+
+section! {
+    /// A group of servers that do the same work.
+    pub struct Upstream named {
+        /// The servers. Text stands for `{ address = ... }`.
+        servers: Vec<Server> = required(list(short_for("address"))),
+        /// How a server is picked. Text stands for `{ type = ... }`.
+        balance: Balance = balance(),
+        /// Active checks.
+        health: Option<Health> = optional(table(), "no active checks; a server is up until it fails"),
+        /// Passive checks; `false` switches them off.
+        passive: Option<Passive> = or_false(table()),
+        /// When fewer than this many percent of the servers are usable, requests go to all of them, good or bad, rather
+        /// than overload the rest. 0: only when none at all is usable.
+        panic_threshold: u8 = or(integer(0..=100), 0_u8),
+        /// How long a server that comes up is given less than its share, growing from a tenth of it.
+        slow_start: Option<Duration> = duration_or_off(seconds(1), hours(24), "no slow start"),
+        /// Time-outs.
+        timeout: UpstreamTimeouts = table(),
+        /// Connections that are kept for the next request.
+        keep_alive: KeepAlive = table(),
+        /// When a failed request is tried again, on another server.
+        retry: Retry = table(),
+        /// Limits.
+        limits: UpstreamLimits = table(),
+    }
+}
+
+section! {
+    /// One server.
+    pub struct Server {
+        /// `ADDRESS:PORT`, `NAME:PORT` or `unix:/PATH`. A name with several addresses is one server.
+        address: Located<ServerAddress> = located(text()),
+        /// Names the server in logs, metrics and the admin API.
+        name: Located<String> = located(derived(text::<String>(), "the address")),
+        /// Its share of the traffic, next to the weights of the others. 0: no new requests.
+        weight: u16 = or(integer(0..=256), 1_u16),
+        /// Used only when no other server is usable.
+        backup: bool = boolean(false),
+        /// Connections to this server at the same time, all workers together.
+        max_connections: Option<u32> = limit(1_000_000, "what `limits` of the upstream says"),
+        /// What an operator wants of it.
+        state: ServerState = or(choice(), ServerState::Ready),
+    }
+}
+
+choices! {
+    /// What an operator wants of a server.
+    pub enum ServerState {
+        /// It gets traffic when it works.
+        Ready = "ready",
+        /// It finishes what it has, and gets nothing new.
+        Drain = "drain",
+        /// It is left alone, health checks included.
+        Disabled = "disabled",
+    }
+}
+
+section! {
+    /// Time-outs towards the servers. See also `timeout` of the route.
+    pub struct UpstreamTimeouts {
+        /// How long a connection may take to open.
+        connect: Duration = or(duration(millis(1), minutes(10)), seconds(3)),
+    }
+}
+
+section! {
+    /// Idle connections that are kept for the next request. Each worker keeps its own.
+    pub struct KeepAlive {
+        /// How long. Shorter than what the servers allow, so that they do not close first.
+        idle: Duration = or(duration(millis(1), hours(24)), seconds(4)),
+        /// How many, for each server and worker. 0: none, a new connection for every request.
+        max_idle: u32 = or(integer(0..=1_000_000), 256_u32),
+        /// Requests on one connection, after which it is closed.
+        max_requests: Option<u32> = limit(1_000_000_000, "no limit"),
+        /// Learn each server's own time-out from its `Keep-Alive: timeout=N`, and stay 1 s below it, longer than
+        /// `idle` included.
+        learn: bool = boolean(true),
+    }
+}
+
+section! {
+    /// When a failed request is tried again: on a different server, only when nothing of a response has been passed on,
+    /// and only when the request was not sent or is idempotent (RFC 9110 section 9.2.2).
+    pub struct Retry {
+        /// Further attempts after the first. 0: none.
+        attempts: u8 = or(integer(0..=10), 1_u8),
+        /// What is tried again.
+        on: Vec<RetryOn> = or(list(choice()), [RetryOn::Connect, RetryOn::Reset]),
+        /// Retries are at most this many percent of the requests (or 10 a second if that is more), so that they
+        /// cannot multiply an overload.
+        budget: u8 = or(integer(0..=100), 20_u8),
+    }
+}
+
+choices! {
+    /// A failure that may be tried again.
+    pub enum RetryOn {
+        /// No connection could be opened.
+        Connect = "connect",
+        /// The connection was lost before the response.
+        Reset = "reset",
+        /// The response did not come in time.
+        Timeout = "timeout",
+        /// The server answered 502.
+        Status502 = "502",
+        /// The server answered 503.
+        Status503 = "503",
+        /// The server answered 504.
+        Status504 = "504",
+    }
+}
+
+section! {
+    /// Limits towards the servers.
+    pub struct UpstreamLimits {
+        /// Connections to each server at the same time, all workers together. `max_connections` of a server goes first.
+        connections_per_server: Option<u32> = limit(1_000_000, "no limit"),
+    }
+}

@@ -1,0 +1,147 @@
+//! `Upgrade`: a tunnel of bytes after 101, and only then (RFC 9110 section 7.8).
+
+use std::net::Shutdown;
+
+use ropeway_e2e::{Connection, Lab, Origin, Peer, reply};
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+
+/// Switches protocols and sends back what comes, until the client has finished; then says `bye`.
+fn echoes() -> Origin {
+    Origin::scripted(|peer: &mut Peer| {
+        let _ = peer.request();
+        peer.send(SWITCH);
+        loop {
+            let pending = peer.wire.pending().to_vec();
+            let _ = peer.wire.exactly(pending.len());
+            peer.send(pending);
+            if !matches!(peer.wire.fill(), Ok(1..)) {
+                peer.send("bye");
+                return;
+            }
+        }
+    })
+}
+
+fn upgraded(connection: &mut Connection) {
+    connection.send(UPGRADE);
+    let response = connection.receive_head().expect(101);
+    assert_eq!(response.field("upgrade").as_deref(), Some("echo"));
+    assert!(response.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("upgrade")));
+}
+
+#[test]
+fn bytes_pass_both_ways_after_101() {
+    let lab = Lab::new().origin(echoes()).start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    for message in [&b"\x00\x01\x02"[..], b"GET / HTTP/1.1\r\n\r\n", b"\xff"] {
+        connection.send(message);
+        assert_eq!(connection.wire.exactly(message.len()).unwrap(), message);
+    }
+    let request = lab.origin(1).only_request();
+    assert_eq!(request.field("upgrade").as_deref(), Some("echo"));
+    assert!(request.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("upgrade")));
+}
+
+#[test]
+fn a_client_may_finish_first_and_still_hear_the_end() {
+    let lab = Lab::new().origin(echoes()).start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    connection.send("last words").half_close();
+    assert_eq!(connection.rest(), b"last wordsbye");
+}
+
+#[test]
+fn an_origin_may_finish_first_and_still_hear_the_end() {
+    let lab = Lab::new()
+        .origin(Origin::scripted(|peer| {
+            let _ = peer.request();
+            peer.send(SWITCH);
+            peer.send("done");
+            let _ = peer.wire.stream().shutdown(Shutdown::Write);
+            let _ = peer.wait_for_end();
+        }))
+        .start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    assert_eq!(connection.rest(), b"done");
+    connection.send("heard").half_close();
+    ropeway_e2e::eventually("the origin hears the end", || lab.origin(1).saw(b"heard").then_some(()));
+    ropeway_e2e::eventually("the tunnel closes", || (lab.origin(1).open_connections() == 0).then_some(()));
+}
+
+#[test]
+fn many_bytes_pass_both_ways_at_once() {
+    let lab = Lab::new().origin(echoes()).start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    let bytes: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut sender = connection.wire.stream().try_clone().unwrap();
+    let sent = bytes.clone();
+    let sending = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut sender, &sent).unwrap();
+        sender.shutdown(Shutdown::Write).unwrap();
+    });
+    let echoed = connection.rest();
+    sending.join().unwrap();
+    assert_eq!(echoed.len(), bytes.len() + 3);
+    assert!(echoed.starts_with(&bytes), "bytes changed on their way");
+}
+
+#[test]
+fn an_origin_that_does_not_switch_answers_as_usual() {
+    let lab = Lab::new().origins(1).start();
+    let mut connection = lab.connect();
+    connection.send(UPGRADE);
+    let _ = connection.receive().expect(200).expect_body("1");
+    let _ = connection.get("/next").expect(200).expect_body("1");
+    lab.expect_origin_saw_only(&["/chat", "/next"]);
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_refused() {
+    let lab = Lab::new().origin(Origin::answering(|_| SWITCH.into())).start();
+    let _ = lab.client().get("/").expect(502);
+}
+
+#[test]
+fn upgrade_without_connection_is_not_an_upgrade() {
+    let lab = Lab::new().origins(1).start();
+    let mut connection = lab.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n");
+    let _ = connection.receive().expect(200);
+    assert_eq!(lab.origin(1).only_request().field("upgrade"), None);
+}
+
+#[test]
+fn an_idle_tunnel_ends_at_its_time_out() {
+    let lab = Lab::new().origin(echoes()).with("", "timeout = { tunnel_idle = \"300ms\" }", "").start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    connection.send("x");
+    assert_eq!(connection.wire.exactly(1).unwrap(), b"x");
+    connection.expect_gone();
+    ropeway_e2e::eventually("the origin's side closes too", || (lab.origin(1).open_connections() == 0).then_some(()));
+}
+
+#[test]
+fn a_tunnel_ends_when_its_origin_dies() {
+    let mut lab = Lab::new().origin(echoes()).start();
+    let mut connection = lab.connect();
+    upgraded(&mut connection);
+    lab.origin_mut(1).stop();
+    connection.expect_gone();
+}
+
+#[test]
+fn a_refused_upgrade_with_a_body_keeps_its_framing() {
+    let lab = Lab::new().origin(Origin::answering(|_| reply(426, &[("Upgrade", "other")], "no"))).start();
+    let mut connection = lab.connect();
+    connection.send(UPGRADE);
+    let response = connection.receive().expect(426).expect_body("no");
+    assert!(!response.says_close());
+    let _ = connection.get("/").expect(426);
+}

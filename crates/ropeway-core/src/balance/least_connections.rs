@@ -8,8 +8,8 @@ use super::{Candidate, Live};
 /// How many turns are drawn to choose among equals before the next one in the list is taken.
 const TURNS: usize = 4;
 
-/// Looks at every server: O(n), about a nanosecond each. A heap would have to be updated, and locked, by every
-/// request of every worker, and is slower up to thousands of servers.
+/// Looks at every server: O(n), about a nanosecond each. A heap would find the least at once, but every request of
+/// every worker would have to update it, under a lock.
 #[derive(Clone, Debug)]
 pub(super) struct LeastConnections {
     turns: RoundRobin,
@@ -56,7 +56,7 @@ impl LeastConnections {
         attempt: &Attempt<'_, L>,
     ) -> Option<&'r Candidate> {
         let qualifies = |candidate: &Candidate| {
-            Load::of(candidate, attempt.live).cross(least.load).is_le() && attempt.accepts(candidate)
+            Load::of(candidate, attempt.live).compare(least.load).is_le() && attempt.accepts(candidate)
         };
         let mut position = least.position;
         for _ in 0..TURNS {
@@ -81,7 +81,7 @@ impl Least {
         let mut least: Option<Self> = None;
         for (position, candidate) in roster.as_slice().iter().enumerate() {
             let load = Load::of(candidate, attempt.live);
-            let order = least.as_ref().map_or(std::cmp::Ordering::Less, |least| load.cross(least.load));
+            let order = least.as_ref().map_or(std::cmp::Ordering::Less, |least| load.compare(least.load));
             if order.is_gt() || !attempt.accepts(candidate) {
                 continue;
             }
@@ -100,7 +100,7 @@ impl Load {
     }
 
     /// Compares `in_flight / weight` by cross-multiplication, which is exact.
-    fn cross(self, other: Self) -> std::cmp::Ordering {
+    fn compare(self, other: Self) -> std::cmp::Ordering {
         let own = u64::from(self.in_flight) * u64::from(other.weight);
         own.cmp(&(u64::from(other.in_flight) * u64::from(self.weight)))
     }

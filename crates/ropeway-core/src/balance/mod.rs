@@ -19,18 +19,21 @@
 //!
 //! Every policy passes over the servers that a request has tried before and those at their cap. While few servers
 //! are passed over this does not change the cost; when most are, a pick falls back to looking at every server once.
-//! No pick allocates.
+//! No pick allocates. A table takes a few bytes per server; for hashing it takes 64 KiB with up to 256 servers and
+//! twice that with more, except for a ring, which takes 5 to 6 bytes for each of 128 points per unit of weight.
 
 mod alias_table;
 mod attempt;
 mod hash;
 mod least_connections;
 mod live;
+mod maglev;
 mod peak_ewma;
 mod pick_table;
 mod policy;
 mod power_of_two;
 mod rendezvous;
+mod ring_hash;
 mod rng;
 mod roster;
 mod round_robin;
@@ -39,6 +42,9 @@ mod slot_table;
 mod slow_start;
 mod smooth_sequence;
 mod weighted_random;
+
+#[cfg(test)]
+mod tests;
 
 pub use hash::{hash_ip, hash_key};
 pub use live::{Live, Pick};

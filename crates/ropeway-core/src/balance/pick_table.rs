@@ -2,11 +2,13 @@
 
 use super::attempt::Attempt;
 use super::least_connections::LeastConnections;
+use super::maglev::Maglev;
 use super::rendezvous::Rendezvous;
+use super::ring_hash::RingHash;
 use super::roster::Roster;
 use super::round_robin::RoundRobin;
 use super::weighted_random::WeightedRandom;
-use super::{Candidate, Live, Needs, Pick, Policy, peak_ewma, power_of_two, rendezvous};
+use super::{Candidate, Live, Needs, Pick, Policy, peak_ewma, power_of_two};
 
 /// Everything that can be prepared for picking among a set of servers. Immutable, and shared by all workers.
 #[derive(Clone, Debug)]
@@ -24,7 +26,8 @@ enum Algorithm {
     PowerOfTwo(WeightedRandom),
     PeakEwma(WeightedRandom),
     Rendezvous(Rendezvous),
-    Ranked,
+    RingHash(RingHash),
+    Maglev(Maglev),
 }
 
 impl PickTable {
@@ -40,7 +43,8 @@ impl PickTable {
             Policy::PowerOfTwo => Algorithm::PowerOfTwo(WeightedRandom::build(&roster)),
             Policy::PeakEwma => Algorithm::PeakEwma(WeightedRandom::build(&roster)),
             Policy::SourceIp | Policy::Hash => Algorithm::Rendezvous(Rendezvous::build(&roster)),
-            Policy::RingHash { .. } | Policy::Maglev { .. } => Algorithm::Ranked,
+            Policy::RingHash { bounded_load } => Algorithm::RingHash(RingHash::build(&roster, *bounded_load)),
+            Policy::Maglev { table_size } => Algorithm::Maglev(Maglev::build(&roster, *table_size)),
         };
         Self { policy: *policy, roster, algorithm }
     }
@@ -58,7 +62,8 @@ impl PickTable {
             Algorithm::PowerOfTwo(random) => power_of_two::pick(random, roster, attempt, power_of_two::load),
             Algorithm::PeakEwma(random) => power_of_two::pick(random, roster, attempt, peak_ewma::cost),
             Algorithm::Rendezvous(slots) => slots.pick(roster, attempt),
-            Algorithm::Ranked => rendezvous::pick_by_rank(attempt.request.hash, roster, attempt),
+            Algorithm::RingHash(ring) => ring.pick(roster, attempt),
+            Algorithm::Maglev(maglev) => maglev.pick(roster, attempt),
         };
         candidate.map(|candidate| candidate.index)
     }

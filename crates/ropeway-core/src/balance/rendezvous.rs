@@ -23,7 +23,7 @@ pub(super) struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// Ranks every server for every slot: about 65 million steps for a thousand servers, a tenth of a second.
+    /// Ranks every server for every slot: 2 ms for three servers, 100 ms for a thousand. Not for a request to wait on.
     pub(super) fn build(roster: &Roster) -> Self {
         let owner = |slot| first_in_rank(slot, roster, |_| true).map_or(0, |(position, _)| position);
         Self { slots: SlotTable::new(&(0..SLOTS).map(owner).collect::<Vec<_>>()) }

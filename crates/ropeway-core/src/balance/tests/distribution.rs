@@ -1,5 +1,7 @@
 //! Who gets how much.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proptest::prelude::*;
 
 use super::{Rng, *};
@@ -23,6 +25,37 @@ fn equal_servers_take_turns_in_order() {
         let order: Vec<_> = (0..7).filter_map(|_| pick(&table, &world, random, 0, &[])).collect();
         assert_eq!(order, [0, 1, 2, 0, 1, 2, 0].map(index_of));
     }
+}
+
+/// Live state of a round robin that several threads share.
+struct SharedCursor(AtomicU64);
+
+impl Live for SharedCursor {
+    fn next_cursor(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn in_flight(&self, _server: u32) -> u32 {
+        0
+    }
+}
+
+#[test]
+fn round_robin_is_exact_across_workers() {
+    let table = PickTable::build(&Policy::RoundRobin, &candidates(&[100, 200, 300]));
+    let cursor = SharedCursor(AtomicU64::new(0));
+    let worker = || -> Vec<u32> {
+        let mut random = Rng::new(1);
+        let mut pick = || table.pick(&cursor, Pick { hash: 0, random: &mut random, exclude: &[], now_us: 0 });
+        (0..3_000).map(|_| pick().unwrap()).collect()
+    };
+    let picks: Vec<u32> = std::thread::scope(|scope| {
+        let workers = [(); 4].map(|()| scope.spawn(worker));
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let counts =
+        [0, 1, 2].map(|position| picks.iter().filter(|&&server| server == index_of(position)).count());
+    assert_eq!(counts, [2_000, 4_000, 6_000]);
 }
 
 #[test]

@@ -82,6 +82,20 @@ fn a_bounded_ring_below_its_bound_is_a_ring() {
 }
 
 #[test]
+fn the_bound_follows_the_total_that_the_caller_tracks() {
+    let table = PickTable::build(&BOUNDED_RING, &candidates(&[100; 2]));
+    let random = &mut Rng::new(1);
+    let owner = pick(&table, &World::default(), random, 9, &[]).unwrap();
+    let mut world = World::default();
+    world.add(owner, 5);
+    // Alone the owner is far beyond its bound; of 7 + 1 requests in all, 1.25 x 4 = 5 are its bound.
+    for (total, owner_is_picked) in [(None, false), (Some(7), false), (Some(8), true)] {
+        world.total_in_flight = total;
+        assert_eq!(pick(&table, &world, random, 9, &[]) == Some(owner), owner_is_picked, "{total:?}");
+    }
+}
+
+#[test]
 fn beyond_the_bound_is_better_than_none() {
     let table = PickTable::build(&BOUNDED_RING, &candidates(&[100; 3]));
     let mut world = World::with_in_flight(&[50, 0, 0]);

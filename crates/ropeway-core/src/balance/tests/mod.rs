@@ -47,6 +47,7 @@ fn index_of(position: u32) -> u32 {
 struct World {
     cursor: Cell<u64>,
     in_flight: RefCell<Vec<u32>>,
+    total_in_flight: Option<u64>,
     latency: Vec<PeakEwma>,
     full: Vec<u32>,
 }
@@ -80,6 +81,10 @@ impl Live for World {
 
     fn in_flight(&self, server: u32) -> u32 {
         self.in_flight.borrow().get(server as usize).copied().unwrap_or(0)
+    }
+
+    fn total_in_flight(&self) -> Option<u64> {
+        self.total_in_flight
     }
 
     fn latency(&self, server: u32) -> Option<&PeakEwma> {

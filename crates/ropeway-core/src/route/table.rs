@@ -37,9 +37,17 @@ impl RouteTable {
     /// [`shadowed`](Self::shadowed) and do no harm.
     #[must_use]
     pub fn build(routes: &[RouteMatch]) -> Self {
+        Self::build_numbered((0..u32::MAX).zip(routes.iter().cloned()))
+    }
+
+    /// Compiles routes of which each may have several matches, such as several hosts: every match comes with the
+    /// number of its route, which is what [`find`](Self::find) answers.
+    #[must_use]
+    pub fn build_numbered(matches: impl IntoIterator<Item = (u32, RouteMatch)>) -> Self {
         let mut table = Self::default();
-        for (route, wanted) in (0..u32::MAX).zip(routes) {
-            if let Some(by) = table.paths_of(&wanted.host).add(&wanted.path, route) {
+        for (route, wanted) in matches {
+            let hidden_by = table.paths_of(&wanted.host).add(&wanted.path, route);
+            if let Some(by) = hidden_by.filter(|by| *by != route) {
                 table.shadowed.push(Shadowed { route, by });
             }
         }
@@ -226,6 +234,16 @@ mod tests {
         assert_eq!(table.find(&Request(b"h", b"/a/x")), Some(0));
         let shadowed = [(2, 0), (4, 0), (6, 5)].map(|(route, by)| Shadowed { route, by });
         assert_eq!(table.shadowed(), shadowed);
+    }
+
+    #[test]
+    fn a_route_may_have_several_matches() {
+        let matches = [(0, route("a /")), (0, route("b /")), (0, route("b /")), (1, route("b /x")), (1, route("a /"))];
+        let table = RouteTable::build_numbered(matches);
+        let found = [("a", "/x"), ("b", "/"), ("b", "/x"), ("c", "/")]
+            .map(|(host, path)| table.find(&Request(host.as_bytes(), path.as_bytes())));
+        assert_eq!(found, [Some(0), Some(0), Some(1), None]);
+        assert_eq!(table.shadowed(), [Shadowed { route: 1, by: 0 }]);
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! What the fuzz targets compare the product with.
+
+pub mod reference;

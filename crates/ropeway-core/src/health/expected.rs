@@ -78,13 +78,6 @@ impl StatusSet {
     }
 }
 
-/// The union of the ranges, each of which counts with both of its ends.
-impl FromIterator<RangeInclusive<u16>> for StatusSet {
-    fn from_iter<I: IntoIterator<Item = RangeInclusive<u16>>>(ranges: I) -> Self {
-        Self { ranges: ranges.into_iter().collect() }
-    }
-}
-
 impl Default for StatusSet {
     fn default() -> Self {
         Self { ranges: vec![200..=399] }

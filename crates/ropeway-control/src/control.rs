@@ -7,29 +7,35 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use ropeway_config::Config;
+use ropeway_config::schema::{self, Config};
+use ropeway_config::{Diagnostic, Loaded};
 use ropeway_core::balance::AdminState;
-use ropeway_core::health::TransitionCause;
 use ropeway_proxy::clock::Clock;
 use ropeway_proxy::runtime::{Runtime, Settings};
 use ropeway_proxy::snapshot::Snapshot;
-use ropeway_proxy::upstream::{Server, Upstream};
+use ropeway_proxy::upstream::{Server, ServerLive, Upstream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::compile::{self, Compiled};
+use crate::compile::{self, Surroundings};
 use crate::current::Current;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, Dns, DnsSettings, NamedServer};
 use crate::events::{EventKind, Events};
-use crate::probe::{LastCheck, Prober};
+use crate::log::{Losses, ProcessLog};
+use crate::logs::Logs;
+use crate::probe::{CheckedServer, LastCheck, Prober};
+use crate::process;
 use crate::registry::Registry;
 use crate::reload::{Diff, ReloadError};
-use crate::run::{Source, StartError};
+use crate::run::{self, Source, StartError};
+
+/// Memory for access records per worker when the file names none, in bytes.
+const DEFAULT_LOG_BUFFER: u64 = 1 << 20;
 
 /// A running proxy: the workers, the configuration in service, and what was learned since the start.
 ///
 /// Shared as `Arc<Control>` by the admin API, the signal handler and the ticker. Dropping the last handle stops the
 /// workers.
-#[derive(Debug)]
 pub struct Control {
     runtime: Runtime,
     current: Arc<Current>,
@@ -39,12 +45,15 @@ pub struct Control {
     started_at: SystemTime,
     clock: Clock,
     workers: usize,
+    default_connections: u32,
     probes: Prober,
     discovery: Discovery,
+    logs: Logs,
     ready: AtomicBool,
     draining: AtomicBool,
+    reload_failed: AtomicBool,
     stop: watch::Sender<bool>,
-    reopen: watch::Sender<u64>,
+    /// Held during a reload: there is one at a time.
     reloading: Mutex<()>,
 }
 
@@ -53,6 +62,22 @@ pub struct Control {
 struct LoadedConfig {
     config: Arc<Config>,
     at: SystemTime,
+}
+
+/// What a proxy is started with.
+#[derive(Debug)]
+pub(crate) struct StartInput {
+    pub config: Config,
+    pub source: Source,
+    pub process_log: Option<ProcessLog>,
+    /// The runtime of the control plane.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("source", &self.source).finish_non_exhaustive()
+    }
 }
 
 /// Names that fit no server.
@@ -95,6 +120,12 @@ impl Control {
     #[must_use]
     pub fn loaded_at(&self) -> SystemTime {
         self.loaded.load().at
+    }
+
+    /// Whether the last reload was put into service; true also before the first.
+    #[must_use]
+    pub fn last_reload_ok(&self) -> bool {
+        !self.reload_failed.load(Ordering::Acquire)
     }
 
     /// When the process started to serve.
@@ -140,14 +171,17 @@ impl Control {
         self.probes.last_check(&upstream.name, &server.authority)
     }
 
-    /// Whether new traffic should be sent here: every server that is checked has been checked once, and the process
-    /// is not draining. Once ready, a reload does not take it back.
+    /// Whether new traffic should be sent here: every name was looked up once, every server that is checked was
+    /// checked once, and the process is not draining. Once ready, a reload does not take it back.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         if self.is_draining() {
             return false;
         }
-        if !self.ready.load(Ordering::Acquire) && self.probes.all_checked_once() {
+        if !self.ready.load(Ordering::Acquire)
+            && self.discovery.all_tried_once()
+            && self.probes.all_checked_once()
+        {
             self.ready.store(true, Ordering::Release);
         }
         self.ready.load(Ordering::Acquire)
@@ -170,14 +204,222 @@ impl Control {
         self.stop.subscribe()
     }
 
-    /// Asks for log files to be opened again, as SIGUSR1 does.
+    /// Opens log files again, as SIGUSR1 does.
     pub fn reopen_logs(&self) {
-        self.reopen.send_modify(|count| *count += 1);
+        self.logs.reopen();
+        tracing::info!("log files are opened again");
     }
 
-    /// Changes whenever log files are to be opened again.
+    /// Access records that were lost on their way to their destination. Those that did not even get on their way are
+    /// counted by the workers.
     #[must_use]
-    pub fn reopen_requested(&self) -> watch::Receiver<u64> {
-        self.reopen.subscribe()
+    pub fn access_log_losses(&self) -> Losses {
+        self.logs.losses()
     }
+}
+
+/// Changes.
+impl Control {
+    /// Starts the workers, and everything that runs beside them.
+    pub(crate) fn start(input: StartInput) -> Result<Arc<Self>, StartError> {
+        let StartInput { config, source, process_log, handle } = input;
+        let clock = Clock::start();
+        let default_connections = process::default_max_connections(process::raise_descriptor_limit());
+        let workers = config.workers.map_or_else(process::usable_cpus, usize::from);
+        let registry = Registry::new(workers);
+        let compiled = compile::compile(
+            &config,
+            &registry,
+            &Surroundings { generation: 1, default_connections, now_ms: clock.now_ms() },
+        );
+        let settings = Settings { workers, clock, log_buffer: log_buffer(&config) };
+        let runtime = Runtime::start(settings, compiled.snapshot).map_err(StartError::Bind)?;
+        registry.put_into_service(&compiled.usage, clock.now_ms());
+        let logs =
+            Logs::start(process_log, runtime.log_batches(), &config.log).map_err(StartError::System)?;
+        let current = Arc::new(Current::new(runtime.snapshot(), clock));
+        let dns = Arc::new(Dns::new(dns_settings(&config)));
+        let discovery = Discovery::new(Arc::clone(&current), handle.clone(), dns, config.dns.interval);
+        let probes = Prober::new(Arc::clone(&current), handle);
+        discovery.reconcile(&compiled.named);
+        probes.reconcile(compiled.checked);
+        let control = Arc::new(Self {
+            runtime,
+            current,
+            registry,
+            source,
+            loaded: ArcSwap::from_pointee(LoadedConfig { config: Arc::new(config), at: SystemTime::now() }),
+            started_at: SystemTime::now(),
+            clock,
+            workers,
+            default_connections,
+            probes,
+            discovery,
+            logs,
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            reload_failed: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+            reloading: Mutex::new(()),
+        });
+        control.announce_start();
+        Ok(control)
+    }
+
+    fn announce_start(&self) {
+        let addresses = self.runtime.local_addresses();
+        for (listener, address) in &addresses {
+            tracing::info!(%listener, %address, "listening");
+        }
+        let list: Vec<String> = addresses.iter().map(|(_, address)| address.to_string()).collect();
+        self.events().push(EventKind::Started, format!("serving on {}", list.join(", ")));
+    }
+
+    /// Reads the file again and puts it into service. No connection is dropped, and what was learned stays. If the
+    /// file is wrong, or a new address cannot be bound, nothing changes.
+    ///
+    /// Blocks while files are read and sockets are bound. Reloads wait for each other.
+    ///
+    /// # Errors
+    /// [`ReloadError`] says why nothing changed; it has been logged, and is among the [events](Self::events).
+    pub fn reload(&self) -> Result<Diff, ReloadError> {
+        let outcome = self.load().and_then(|loaded| self.apply(loaded.config, loaded.warnings));
+        self.reload_failed.store(outcome.is_err(), Ordering::Release);
+        match &outcome {
+            Ok(diff) => {
+                tracing::info!(generation = diff.generation, "reloaded: {diff}");
+                for key in &diff.needs_restart {
+                    tracing::warn!(key, "changed in the file, and will count from the next start");
+                }
+                self.events().push(EventKind::Reloaded, diff.to_string());
+            }
+            Err(error) => {
+                tracing::error!("reload failed, the old configuration stays: {error}");
+                self.events().push(EventKind::ReloadFailed, error.summary());
+            }
+        }
+        outcome
+    }
+
+    fn load(&self) -> Result<Loaded, ReloadError> {
+        match &self.source {
+            Source::File(path) => ropeway_config::load(path).map_err(ReloadError::Config),
+            Source::Memory(_) => Err(ReloadError::NoFile),
+        }
+    }
+
+    fn apply(&self, config: Config, warnings: Vec<Diagnostic>) -> Result<Diff, ReloadError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_draining() {
+            return Err(ReloadError::Draining);
+        }
+        let before = self.config();
+        let generation = self.snapshot().generation + 1;
+        let surroundings =
+            Surroundings { generation, default_connections: self.default_connections, now_ms: self.now_ms() };
+        let compiled = compile::compile(&config, &self.registry, &surroundings);
+        let applied = self.runtime.apply(compiled.snapshot).map_err(ReloadError::Bind)?;
+        self.registry.put_into_service(&compiled.usage, self.now_ms());
+        self.current.replace(self.runtime.snapshot());
+        self.follow(&before, &config, &compiled.named, compiled.checked);
+        run::report(&warnings);
+        let diff = Diff {
+            generation,
+            bound: applied.bound,
+            closed: applied.closed,
+            warnings,
+            ..Diff::between(&before, &config)
+        };
+        self.loaded.store(Arc::new(LoadedConfig { config: Arc::new(config), at: SystemTime::now() }));
+        Ok(diff)
+    }
+
+    /// Has everything beside the workers follow a new configuration.
+    fn follow(&self, before: &Config, now: &Config, named: &[NamedServer], checked: Vec<CheckedServer>) {
+        if before.dns != now.dns {
+            self.discovery.replace_source(Arc::new(Dns::new(dns_settings(now))), now.dns.interval);
+        }
+        self.discovery.reconcile(named);
+        self.probes.reconcile(checked);
+        self.logs.follow(&before.log, &now.log);
+    }
+
+    /// Lets a server finish what it has, takes it out at once, or takes it back. Holds until the configuration of the
+    /// server's state changes, or the process ends.
+    ///
+    /// # Errors
+    /// When there is no such server.
+    pub fn set_admin_state(
+        &self,
+        upstream: &str,
+        server: &str,
+        state: AdminState,
+    ) -> Result<(), UnknownServer> {
+        self.change(upstream, server, |live| live.set_admin(state), state.name())
+    }
+
+    /// Sets the weight of a server, 0 to 256, or takes it back to the configured one. Holds until the process ends.
+    ///
+    /// # Errors
+    /// When there is no such server.
+    pub fn set_weight(&self, upstream: &str, server: &str, weight: Option<u32>) -> Result<(), UnknownServer> {
+        let what =
+            weight.map_or("of its configured weight".to_owned(), |weight| format!("of weight {weight}"));
+        self.change(upstream, server, |live| live.set_weight_override(weight), &what)
+    }
+
+    fn change(
+        &self,
+        upstream: &str,
+        server: &str,
+        change: impl FnOnce(&ServerLive),
+        what: &str,
+    ) -> Result<(), UnknownServer> {
+        let unknown = || UnknownServer { upstream: upstream.to_owned(), server: server.to_owned() };
+        let found = self.current.upstream(upstream).ok_or_else(unknown)?;
+        let member = found.servers.iter().find(|member| &*member.name == server).ok_or_else(unknown)?;
+        change(&member.live);
+        self.current.refresh(upstream);
+        self.current.announce_servers();
+        tracing::info!(upstream, server, "an operator made the server {what}");
+        self.events().push(EventKind::Operator, format!("{upstream}: {server} is {what}"));
+        Ok(())
+    }
+
+    /// Stops accepting connections and ends those that are open as soon as they are idle.
+    pub(crate) fn drain(&self) {
+        if self.draining.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // A reload that is under way ends first; none begins any more.
+        let _no_reload = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = self.runtime.open_connections();
+        tracing::info!(connections, "draining");
+        self.events().push(EventKind::Draining, format!("draining {connections} connections"));
+        self.runtime.drain();
+    }
+
+    /// Closes what is left, and writes the rest of the logs.
+    pub(crate) fn finish(&self) {
+        self.runtime.abort();
+        self.logs.finish();
+    }
+
+    pub(crate) fn current(&self) -> &Current {
+        &self.current
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+fn log_buffer(config: &Config) -> usize {
+    let bytes = config.log.access.as_ref().map_or(DEFAULT_LOG_BUFFER, |access| access.buffer);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn dns_settings(config: &Config) -> DnsSettings {
+    let schema::Dns { servers, interval, timeout } = config.dns.clone();
+    DnsSettings { servers, interval, timeout }
 }

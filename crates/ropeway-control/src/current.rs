@@ -14,7 +14,7 @@ use crate::events::Events;
 #[derive(Debug)]
 pub struct Current {
     snapshot: ArcSwap<Snapshot>,
-    endpoints_changed: watch::Sender<()>,
+    servers_changed: watch::Sender<()>,
     clock: Clock,
     events: Events,
 }
@@ -25,7 +25,7 @@ impl Current {
     pub fn new(snapshot: Arc<Snapshot>, clock: Clock) -> Self {
         Self {
             snapshot: ArcSwap::new(snapshot),
-            endpoints_changed: watch::Sender::new(()),
+            servers_changed: watch::Sender::new(()),
             clock,
             events: Events::default(),
         }
@@ -47,6 +47,7 @@ impl Current {
         for upstream in &snapshot.upstreams {
             upstream.refresh(now_ms);
         }
+        self.announce_servers();
     }
 
     /// The upstream with this name.
@@ -62,15 +63,15 @@ impl Current {
         }
     }
 
-    /// Tells those who wait for a server's addresses that some changed.
-    pub fn announce_endpoints(&self) {
-        self.endpoints_changed.send_replace(());
+    /// Tells those who wait for a server that addresses or administrative states changed.
+    pub fn announce_servers(&self) {
+        self.servers_changed.send_replace(());
     }
 
-    /// Wakes up whenever the addresses of any server changed.
+    /// Wakes up whenever the addresses or the administrative state of any server changed.
     #[must_use]
-    pub fn endpoints_changed(&self) -> watch::Receiver<()> {
-        self.endpoints_changed.subscribe()
+    pub fn servers_changed(&self) -> watch::Receiver<()> {
+        self.servers_changed.subscribe()
     }
 
     /// Milliseconds since the process started.

@@ -10,19 +10,25 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod client;
 pub mod compile;
 pub mod control;
 pub mod current;
+pub mod demo;
 pub mod discovery;
 pub mod events;
 pub mod log;
+mod logs;
 pub mod metrics;
 pub mod probe;
 pub mod process;
+pub mod quick;
 pub mod registry;
 pub mod reload;
 pub mod run;
+pub mod server_state;
 mod signals;
+mod task;
 mod ticker;
 
 pub use control::Control;

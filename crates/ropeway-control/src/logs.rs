@@ -1,0 +1,112 @@
+//! The logs of a running process: what the configuration says about them, and following it over a reload.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ropeway_config::schema::{self, LogLevel, LogOutput};
+use ropeway_proxy::access_log::{LogBatch, LogReceiver};
+
+use crate::log::{AccessLog, BatchSource, Destination, Format, Losses, ProcessLog};
+
+/// The process's own log and the access log.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    /// `None` when somebody else installed a log before: a program that embeds this one, or a test.
+    process: Option<ProcessLog>,
+    /// `None` once the workers have ended and all is written.
+    access: Mutex<Option<AccessLog>>,
+}
+
+impl Logs {
+    /// Begins to write access records, as `config` says. Without an access log in the configuration nothing arrives
+    /// until a reload brings one.
+    pub(crate) fn start(
+        process: Option<ProcessLog>,
+        records: Option<LogReceiver>,
+        config: &schema::Log,
+    ) -> io::Result<Self> {
+        let access =
+            records.map(|records| AccessLog::start(Records(records), destination(config))).transpose()?;
+        Ok(Self { process, access: Mutex::new(access) })
+    }
+
+    /// Follows a new configuration.
+    pub(crate) fn follow(&self, before: &schema::Log, now: &schema::Log) {
+        if before.level != now.level
+            && let Some(process) = &self.process
+            && let Err(error) = process.set_level(level(now.level))
+        {
+            tracing::error!(%error, "the log level stays as it was");
+        }
+        if destination(before) != destination(now)
+            && let Some(access) = &*self.access()
+        {
+            access.redirect(destination(now));
+        }
+    }
+
+    /// Opens files again, after they were rotated.
+    pub(crate) fn reopen(&self) {
+        if let Some(access) = &*self.access() {
+            access.reopen();
+        }
+    }
+
+    /// Access records that were lost on their way to their destination.
+    pub(crate) fn losses(&self) -> Losses {
+        self.access().as_ref().map(AccessLog::losses).unwrap_or_default()
+    }
+
+    /// Writes what is left, and ends.
+    pub(crate) fn finish(&self) {
+        let access = self.access().take();
+        drop(access);
+    }
+
+    fn access(&self) -> MutexGuard<'_, Option<AccessLog>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Installs the process's own log. `None` when there is one already.
+pub(crate) fn install(config: &schema::Log) -> Option<ProcessLog> {
+    let format = match config.format {
+        schema::LogFormat::Text => Format::Text,
+        schema::LogFormat::Json => Format::Json,
+    };
+    ProcessLog::install(level(config.level), format).ok()
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+fn destination(config: &schema::Log) -> Destination {
+    match config.access.as_ref().map(|access| &access.output.value) {
+        Some(LogOutput::Stderr) => Destination::Stderr,
+        Some(LogOutput::File(path)) => Destination::File(path.clone()),
+        Some(LogOutput::Stdout) | None => Destination::Stdout,
+    }
+}
+
+/// What the workers hand over.
+struct Records(LogReceiver);
+
+impl BatchSource for Records {
+    type Batch = LogBatch;
+
+    fn receive(&self, timeout: Duration) -> Option<LogBatch> {
+        self.0.recv(timeout).unwrap_or_else(|_closed| {
+            // The workers have ended; the order to stop is about to come.
+            std::thread::sleep(timeout);
+            None
+        })
+    }
+}

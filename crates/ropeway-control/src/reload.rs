@@ -1,0 +1,196 @@
+//! What a reload changed, or why it did not.
+
+use std::fmt;
+
+use ropeway_config::schema::{Config, Listener, Route, Server, Upstream};
+use ropeway_config::{Diagnostic, Diagnostics, Style};
+use ropeway_proxy::runtime::BindError;
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default)]
+pub struct Diff {
+    /// The generation of the snapshot that is in service now.
+    pub generation: u64,
+    /// Listeners, by name.
+    pub listeners: Changes,
+    /// Routes, by name.
+    pub routes: Changes,
+    /// Upstreams, by name.
+    pub upstreams: Changes,
+    /// Servers, as `upstream/name`.
+    pub servers: Changes,
+    /// Addresses that are listened on since.
+    pub bound: Vec<String>,
+    /// Addresses that are no longer listened on.
+    pub closed: Vec<String>,
+    /// Keys whose new values count from the next start of the process only.
+    pub needs_restart: Vec<&'static str>,
+    /// What is questionable in the new configuration.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The difference between two sets of named things; each list is sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Only in the new set.
+    pub added: Vec<String>,
+    /// Only in the old set.
+    pub removed: Vec<String>,
+    /// In both, with other settings.
+    pub changed: Vec<String>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// The process was started without a file.
+    NoFile,
+    /// The process is shutting down.
+    Draining,
+    /// The file is missing or wrong.
+    Config(Diagnostics),
+    /// A new address cannot be listened on.
+    Bind(BindError),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile => out.write_str("there is no file to load: the process was started without one"),
+            Self::Draining => out.write_str("the process is shutting down"),
+            Self::Config(diagnostics) => out.write_str(diagnostics.render(Style::Plain).trim_end()),
+            Self::Bind(error) => {
+                let BindError { listener, address, source } = error;
+                write!(out, "listener `{listener}` cannot listen on {address}: {source}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
+impl ReloadError {
+    /// The error in one line, for logs and lists.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Self::Config(diagnostics) = self else { return self.to_string() };
+        let Some(first) = diagnostics.iter().next() else { return "the configuration is wrong".to_owned() };
+        match diagnostics.error_count() {
+            0 | 1 => format!("{}: {}", first.place, first.message),
+            count => format!("{}: {} (and {} more)", first.place, first.message, count - 1),
+        }
+    }
+}
+
+impl Diff {
+    /// Compares two configurations. What the data plane and the compiler add is left empty.
+    #[must_use]
+    pub fn between(old: &Config, new: &Config) -> Self {
+        Self {
+            listeners: Changes::between(listeners(old), listeners(new)),
+            routes: Changes::between(routes(old), routes(new)),
+            upstreams: Changes::between(upstreams(old), upstreams(new)),
+            servers: Changes::between(servers(old), servers(new)),
+            needs_restart: needs_restart(old, new),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the two configurations mean the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        [&self.listeners, &self.routes, &self.upstreams, &self.servers]
+            .iter()
+            .all(|changes| changes.is_empty())
+    }
+}
+
+impl fmt::Display for Diff {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("listeners", &self.listeners),
+            ("routes", &self.routes),
+            ("upstreams", &self.upstreams),
+            ("servers", &self.servers),
+        ];
+        let changed: Vec<String> = parts
+            .iter()
+            .filter(|(_, changes)| !changes.is_empty())
+            .map(|(what, changes)| format!("{what} {changes}"))
+            .collect();
+        if changed.is_empty() { out.write_str("nothing changed") } else { out.write_str(&changed.join(", ")) }
+    }
+}
+
+impl Changes {
+    fn between<T: PartialEq>(old: Named<'_, T>, new: Named<'_, T>) -> Self {
+        let find = |list: &[(String, &T)], name: &str| {
+            list.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()
+        };
+        let mut changes = Self::default();
+        for (name, value) in &new {
+            match find(&old, name) {
+                None => changes.added.push(name.clone()),
+                Some(index) if old.get(index).is_some_and(|(_, before)| before != value) => {
+                    changes.changed.push(name.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        changes.removed =
+            old.into_iter().map(|(name, _)| name).filter(|name| find(&new, name).is_none()).collect();
+        changes
+    }
+
+    /// Whether the two sets are equal.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// `+1 -2 ~3`: how many were added, removed, changed.
+impl fmt::Display for Changes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "+{} -{} ~{}", self.added.len(), self.removed.len(), self.changed.len())
+    }
+}
+
+/// Things by name, sorted by it.
+type Named<'a, T> = Vec<(String, &'a T)>;
+
+fn listeners(config: &Config) -> Named<'_, Listener> {
+    sorted(config.listeners.iter().map(|listener| (listener.name.value.clone(), listener)))
+}
+
+fn routes(config: &Config) -> Named<'_, Route> {
+    sorted(config.routes.iter().map(|route| (route.name.value.clone(), route)))
+}
+
+fn upstreams(config: &Config) -> Named<'_, Upstream> {
+    sorted(config.upstreams.iter().map(|upstream| (upstream.name.value.clone(), upstream)))
+}
+
+fn servers(config: &Config) -> Named<'_, Server> {
+    sorted(config.upstreams.iter().flat_map(|upstream| {
+        upstream.servers.iter().map(|server| (format!("{}/{}", upstream.name, server.name), server))
+    }))
+}
+
+fn sorted<'a, T>(items: impl Iterator<Item = (String, &'a T)>) -> Named<'a, T> {
+    let mut items: Named<'a, T> = items.collect();
+    items.sort_by(|(one, _), (other, _)| one.cmp(other));
+    items
+}
+
+/// What the process takes up once, when it starts.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let buffer = |config: &Config| config.log.access.as_ref().map(|access| access.buffer);
+    let keys = [
+        ("workers", old.workers != new.workers),
+        ("admin", old.admin != new.admin),
+        ("log.format", old.log.format != new.log.format),
+        ("log.access.buffer", buffer(old).is_some() && buffer(new).is_some() && buffer(old) != buffer(new)),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}

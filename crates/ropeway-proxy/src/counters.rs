@@ -35,8 +35,8 @@ impl Counter {
 
 /// Upper bounds of the latency buckets, in microseconds; a last bucket without bound follows.
 pub const LATENCY_BOUNDS_US: [u64; 18] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
 /// A latency histogram with the fixed bounds [`LATENCY_BOUNDS_US`].

@@ -1,0 +1,87 @@
+//! Access records: formatted by the worker, written by a thread of the control plane.
+//!
+//! A worker formats each record into a chunk of memory of its own and hands full chunks over through a bounded
+//! ring. When the writer does not keep up, records are dropped and counted; a request never waits for a disk.
+
+mod format;
+mod ring;
+mod timestamp;
+
+use std::net::IpAddr;
+
+use ropeway_core::end::{EndReason, Stage};
+
+pub use self::ring::{LogBatch, LogReceiver};
+pub(crate) use self::ring::{LogBuffer, LogSender, ring};
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// The combined format of NCSA servers, with the fields that it lacks left out.
+    Combined,
+}
+
+/// What is recorded about one exchange.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    pub client: IpAddr,
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    pub target: &'a [u8],
+    pub version: &'static str,
+    pub status: u16,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub listener: &'a str,
+    pub route: &'a str,
+    pub upstream: &'a str,
+    pub server: &'a str,
+    pub attempts: u32,
+    pub total_us: u64,
+    pub connect_us: Option<u64>,
+    pub first_byte_us: Option<u64>,
+    pub reason: EndReason,
+    pub stage: Stage,
+    pub request_id: &'a [u8],
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+}
+
+/// Names one request in logs, in headers and to the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RequestId {
+    pub process: u64,
+    pub sequence: u64,
+}
+
+impl RequestId {
+    /// 32 lower-case hexadecimal digits.
+    pub fn hex(&self) -> [u8; 32] {
+        let mut text = [0; 32];
+        let bytes = self.process.to_be_bytes().into_iter().chain(self.sequence.to_be_bytes());
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte)]);
+        }
+        text
+    }
+}
+
+fn hex_digit(value: u8) -> u8 {
+    match value & 0xf {
+        digit @ 0..=9 => b'0' + digit,
+        letter => b'a' + letter - 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_32_hexadecimal_digits() {
+        let id = RequestId { process: 0x0123_4567_89ab_cdef, sequence: 10 };
+        assert_eq!(&id.hex(), b"0123456789abcdef000000000000000a");
+    }
+}

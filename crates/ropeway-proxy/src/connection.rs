@@ -1,0 +1,254 @@
+//! A client's connection: one request after the other.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::forwarding::Arrival;
+use ropeway_core::http1::{HeadScan, Progress};
+
+use crate::admission::Admission;
+use crate::buffers::HEAD_READ;
+use crate::counters::ListenerCounters;
+use crate::deadline::DeadlineSlot;
+use crate::exchange::{self, After, End, Exchange};
+use crate::link::Link;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+/// Bytes of a client that are read and dropped after the last response, before the connection is closed.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub link: Link,
+    pub listener: Arc<Listener>,
+    pub arrival: Arrival,
+    pub slot: DeadlineSlot,
+    requests: u32,
+    _admission: Admission,
+}
+
+impl Client {
+    pub fn new(
+        link: Link,
+        listener: Arc<Listener>,
+        arrival: Arrival,
+        slot: DeadlineSlot,
+        admission: Admission,
+    ) -> Self {
+        Self { link, listener, arrival, slot, requests: 0, _admission: admission }
+    }
+
+    /// Whether another request may follow the current one.
+    #[inline]
+    pub fn may_continue(&self, worker: &Worker) -> bool {
+        let spent = self.listener.max_requests_per_connection.is_some_and(|most| self.requests >= most);
+        !spent && !worker.is_draining()
+    }
+
+    /// This worker's counters of the listener.
+    #[inline]
+    pub fn counters(&self, worker: &Worker) -> Option<&ListenerCounters> {
+        self.listener.live.counters.of(worker.index)
+    }
+}
+
+/// What came of waiting for a request.
+enum Received {
+    /// A request head that is in order.
+    Head(Box<Exchange>),
+    /// A request head that is not.
+    Refused(Box<Exchange>, End),
+    /// The client left between requests, or was idle for too long.
+    Nothing,
+}
+
+/// Serves a connection until it is closed.
+pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client) {
+    loop {
+        let after = match receive(&worker, &mut client).await {
+            Received::Nothing => After::Close,
+            Received::Head(mut exchange) => {
+                let after = exchange::run(&worker, &mut client, &mut exchange).await;
+                worker.give_exchange(exchange);
+                after
+            }
+            Received::Refused(mut exchange, end) => {
+                let after = Box::pin(exchange::refuse(&worker, &mut client, &mut exchange, end)).await;
+                worker.give_exchange(exchange);
+                after
+            }
+        };
+        match after {
+            After::Keep => {}
+            After::Close => break,
+            After::Linger => {
+                linger(&worker, &mut client).await;
+                break;
+            }
+        }
+    }
+    client.link.clear(&worker.buffers);
+}
+
+async fn receive(worker: &Rc<Worker>, client: &mut Client) -> Received {
+    let timeouts = &client.listener.timeouts;
+    let first = client.requests == 0;
+    let mut state = Receiving {
+        exchange: None,
+        due: client.slot.after(if first { timeouts.head_ms } else { timeouts.idle_ms }),
+    };
+    poll_fn(|cx| state.poll(cx, worker, client)).await
+}
+
+/// The wait for a request head. Owns no exchange before the first byte.
+struct Receiving {
+    exchange: Option<Box<Exchange>>,
+    due: u64,
+}
+
+impl Receiving {
+    fn poll(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Poll<Received> {
+        if self.exchange.is_none() && !client.link.inbox.is_empty() {
+            let waiting = std::mem::take(&mut client.link.inbox);
+            let step = self.take(waiting.as_slice(), worker, client);
+            client.link.inbox = waiting;
+            if let Some((consumed, received)) = step {
+                client.link.inbox.consume(consumed, &worker.buffers);
+                return Poll::Ready(received);
+            }
+        }
+        loop {
+            let scratch = &mut *worker.scratch.borrow_mut();
+            let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
+            let count = match client.link.poll_read(cx, space) {
+                Poll::Pending => return self.wait(worker, client),
+                Poll::Ready(Ok(count)) if count > 0 => count,
+                Poll::Ready(_) => return Poll::Ready(self.abandoned()),
+            };
+            let input = scratch.input.get(..count).unwrap_or_default();
+            if client.link.inbox.is_empty() {
+                if let Some((consumed, received)) = self.take(input, worker, client) {
+                    client.link.inbox.append(input.get(consumed..).unwrap_or_default(), &worker.buffers);
+                    return Poll::Ready(received);
+                }
+                client.link.inbox.append(input, &worker.buffers);
+                continue;
+            }
+            client.link.inbox.append(input, &worker.buffers);
+            let waiting = std::mem::take(&mut client.link.inbox);
+            let step = self.resume(waiting.as_slice(), worker, client);
+            client.link.inbox = waiting;
+            if let Some((consumed, received)) = step {
+                client.link.inbox.consume(consumed, &worker.buffers);
+                return Poll::Ready(received);
+            }
+        }
+    }
+
+    /// Looks at a head that came in pieces: only parses it once its end is there.
+    fn resume(&mut self, input: &[u8], worker: &Worker, client: &mut Client) -> Option<(usize, Received)> {
+        let exchange = self.exchange.as_mut()?;
+        let limit = client.listener.head_limits.head_bytes;
+        match exchange.scan.is_complete(input) {
+            Ok(false) if input.len() <= limit => None,
+            _ => self.take(input, worker, client),
+        }
+    }
+
+    /// Parses a head from the first bytes of a request.
+    fn take(&mut self, input: &[u8], worker: &Worker, client: &mut Client) -> Option<(usize, Received)> {
+        let mut exchange = match self.exchange.take() {
+            Some(exchange) => exchange,
+            None => self.begin(input.len(), worker, client),
+        };
+        match exchange.request.parse(input, &client.listener.head_limits) {
+            Ok(Progress::Partial) => {
+                self.exchange = Some(exchange);
+                None
+            }
+            Ok(Progress::Complete { consumed }) => {
+                exchange.scan = HeadScan::new();
+                exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
+                Some((consumed, Received::Head(exchange)))
+            }
+            Err(error) => {
+                let end = End::new(error.reason(), Stage::Receive).with_detail(error.detail());
+                Some((0, Received::Refused(exchange, end)))
+            }
+        }
+    }
+
+    /// The first bytes of a request are here.
+    fn begin(&mut self, arrived: usize, worker: &Worker, client: &mut Client) -> Box<Exchange> {
+        let mut exchange = worker.take_exchange();
+        exchange.id = worker.next_request_id();
+        exchange.client_ip = client.arrival.peer;
+        exchange.times.started = worker.shared.clock.now_us();
+        exchange.received_before = client.link.received.saturating_sub(arrived as u64);
+        exchange.sent_before = client.link.sent;
+        client.requests = client.requests.saturating_add(1);
+        self.due = client.slot.after(client.listener.timeouts.head_ms);
+        if let Some(counters) = client.counters(worker) {
+            counters.requests.bump();
+        }
+        if let Some(counters) = worker.counters() {
+            counters.requests_started.bump();
+        }
+        exchange
+    }
+
+    fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<Received> {
+        let mut due = self.due;
+        if self.exchange.is_none()
+            && let Some(close_at) = worker.idle_close_at()
+        {
+            due = due.min(close_at);
+        }
+        if !client.slot.has_passed(due) && !worker.must_abort() {
+            client.slot.arm(due);
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.exchange.take() {
+            Some(exchange) => Received::Refused(exchange, End::new(EndReason::HeadTimeout, Stage::Receive)),
+            None => Received::Nothing,
+        })
+    }
+
+    /// The client closed its sending side, or the connection broke.
+    fn abandoned(&mut self) -> Received {
+        match self.exchange.take() {
+            Some(exchange) => Received::Refused(exchange, End::new(EndReason::ClientClosed, Stage::Receive)),
+            None => Received::Nothing,
+        }
+    }
+}
+
+/// Closes in a way that lets the client read the response: our side ends first, and what the client still sends is
+/// dropped for a while. Closing with unread bytes would send a reset, which can destroy the response on its way.
+async fn linger(worker: &Worker, client: &mut Client) {
+    if client.link.shutdown_write().is_err() {
+        return;
+    }
+    let due = client.slot.after(client.listener.timeouts.linger_ms);
+    let mut budget = LINGER_BYTES;
+    poll_fn(|cx| {
+        loop {
+            let scratch = &mut *worker.scratch.borrow_mut();
+            match client.link.poll_read(cx, &mut scratch.input) {
+                Poll::Ready(Ok(count)) if count > 0 && count <= budget => budget -= count,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => return Poll::Ready(()),
+                Poll::Pending => {
+                    client.slot.arm(due);
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,118 @@
+//! Why an attempt at one server failed, and what that means for the next.
+
+use std::io;
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::health::FailureKind;
+use ropeway_core::retry::Symptom;
+
+use super::state::{End, Exchange};
+use crate::relay::PumpError;
+
+/// A failed attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub end: End,
+    pub symptom: Symptom,
+    /// No byte of the request reached the server.
+    pub unsent: bool,
+    /// The connection turned out to be closed before a byte of the response, as an idle one may be.
+    pub stale: bool,
+    /// What it says about the health of the server.
+    pub kind: Option<FailureKind>,
+}
+
+impl Failure {
+    const fn new(end: End, kind: Option<FailureKind>) -> Self {
+        let symptom = Symptom::Ended { reason: end.reason, stage: end.stage };
+        Self { end, symptom, unsent: false, stale: false, kind }
+    }
+
+    /// The connection to the server could not be opened.
+    pub const fn connect(reason: EndReason) -> Self {
+        let kind = match reason {
+            EndReason::ConnectTimeout | EndReason::ConnectRefused | EndReason::ConnectFailed => {
+                Some(FailureKind::Connect)
+            }
+            _ => None,
+        };
+        Self { unsent: true, ..Self::new(End::new(reason, Stage::Connect), kind) }
+    }
+
+    /// The first write to the server failed: nothing was sent.
+    pub const fn unsent() -> Self {
+        let end = End::new(EndReason::ServerReset, Stage::Send);
+        Self { unsent: true, stale: true, ..Self::new(end, Some(FailureKind::Reset)) }
+    }
+
+    /// The server's stream ended or broke before a final response head.
+    pub const fn of_server(reason: EndReason, stage: Stage, exchange: &Exchange, partial: bool) -> Self {
+        let stale = !partial && exchange.informational == 0;
+        Self { stale, ..Self::new(End::new(reason, stage), Some(FailureKind::Reset)) }
+    }
+
+    /// The server sent something that is not a response.
+    pub const fn bad_response(reason: EndReason, detail: &'static str) -> Self {
+        Self::new(End::new(reason, Stage::Send).with_detail(detail), Some(FailureKind::Reset))
+    }
+
+    /// A status that the policy wants to be tried on another server.
+    pub const fn status(status: u16) -> Self {
+        let end = End::new(EndReason::Completed, Stage::Send);
+        Self { symptom: Symptom::Status(status), ..Self::new(end, Some(FailureKind::ServerError)) }
+    }
+
+    /// A time-out of the server.
+    pub const fn late_server(reason: EndReason, stage: Stage) -> Self {
+        Self::new(End::new(reason, stage), Some(FailureKind::Timeout))
+    }
+
+    /// A time-out of the client.
+    pub const fn late_client(reason: EndReason, stage: Stage) -> Self {
+        Self::new(End::new(reason, stage), None)
+    }
+
+    /// The process gives up.
+    pub const fn shutdown(stage: Stage) -> Self {
+        Self::new(End::new(EndReason::Shutdown, stage), None)
+    }
+
+    /// The client is gone.
+    pub const fn client_gone() -> Self {
+        Self::new(End::new(EndReason::ClientClosed, Stage::Send), None)
+    }
+
+    /// The request body grew beyond the limit of the route.
+    pub const fn body_too_large() -> Self {
+        Self::new(End::new(EndReason::BodyTooLarge, Stage::Send), None)
+    }
+
+    /// The request body broke.
+    pub fn of_client(error: &PumpError) -> Self {
+        let end = |reason| End::new(reason, Stage::Send);
+        let end = match error {
+            PumpError::Malformed(error) => end(error.request_reason()).with_detail(error.detail()),
+            PumpError::SourceEnded => end(EndReason::RequestTruncated),
+            PumpError::Source | PumpError::Sink(_) => end(EndReason::ClientClosed),
+        };
+        Self::new(end, None)
+    }
+
+    /// The response broke while it was passed on.
+    pub fn while_relaying(error: &PumpError) -> Self {
+        let end = |reason| End::new(reason, Stage::Relay);
+        match error {
+            PumpError::Malformed(error) => {
+                let end = end(error.response_reason()).with_detail(error.detail());
+                Self::new(end, Some(FailureKind::Reset))
+            }
+            PumpError::SourceEnded | PumpError::Source => {
+                Self::new(end(EndReason::ResponseTruncated), Some(FailureKind::Reset))
+            }
+            PumpError::Sink(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                Self::new(end(EndReason::LocalResources), None)
+            }
+            PumpError::Sink(_) => Self::new(end(EndReason::ClientClosed), None),
+        }
+    }
+}

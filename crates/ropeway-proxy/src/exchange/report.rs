@@ -1,0 +1,131 @@
+//! What an exchange leaves behind: counters, the health of its server, and a line in the log.
+
+use ropeway_core::health::FailureKind;
+use ropeway_core::http1::Known;
+
+use super::failure::Failure;
+use super::state::{End, Exchange};
+use crate::access_log::Record;
+use crate::connection::Client;
+use crate::counters::ServerCounters;
+use crate::pool::ServerLink;
+use crate::snapshot::Route;
+use crate::upstream::Upstream;
+use crate::worker::{View, Worker};
+
+/// Counts an attempt that brought a response, or at least its head.
+pub(super) fn attempt_answered(
+    worker: &Worker,
+    upstream: &Upstream,
+    index: u32,
+    exchange: &Exchange,
+    end: End,
+) {
+    let Some(server) = upstream.servers.get(index as usize) else { return };
+    if let Some(counters) = server.live.counters.of(worker.index) {
+        counters.ended.bump();
+        counters.classes.bump(exchange.status);
+        counters.ends.bump(end.reason);
+        if let Some(us) = exchange.times.first_byte_took {
+            counters.first_byte.observe(us);
+        }
+    }
+    if let Some(us) = exchange.times.first_byte_took.filter(|_| upstream.needs.latency) {
+        server.live.latency().observe(us, worker.shared.clock.now_us());
+    }
+    let counts_5xx = upstream.passive.is_some_and(|config| config.consecutive_5xx.is_some());
+    if exchange.status >= 500 && counts_5xx {
+        upstream.report_failure(index, FailureKind::ServerError, worker.deadlines.now_ms());
+    } else {
+        upstream.report_success(index);
+    }
+}
+
+/// Counts an attempt that failed.
+pub(super) fn attempt_failed(worker: &Worker, upstream: &Upstream, index: u32, failure: &Failure) {
+    let counters =
+        upstream.servers.get(index as usize).and_then(|server| server.live.counters.of(worker.index));
+    if let Some(counters) = counters {
+        counters.ended.bump();
+        counters.classes.bump(0);
+        counters.ends.bump(failure.end.reason);
+    }
+    if let Some(kind) = failure.kind {
+        upstream.report_failure(index, kind, worker.deadlines.now_ms());
+    }
+}
+
+/// Counts the bytes that an attempt moved.
+pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink, before: (u64, u64)) {
+    counters.bytes_in.add(server.link.received.saturating_sub(before.0));
+    counters.bytes_out.add(server.link.sent.saturating_sub(before.1));
+}
+
+/// Counts and logs a finished exchange.
+pub(super) fn finished(worker: &Worker, client: &Client, exchange: &Exchange, view: &View) {
+    let total_us = worker.shared.clock.now_us().saturating_sub(exchange.times.started);
+    let bytes_in = client.link.received.saturating_sub(exchange.received_before);
+    let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
+    let route = exchange.route(view);
+    match route.and_then(|route| route.counters.of(worker.index)) {
+        Some(counters) => {
+            counters.classes.bump(exchange.status);
+            counters.ends.bump(exchange.end.reason);
+            counters.total.observe(total_us);
+            counters.bytes_in.add(bytes_in);
+            counters.bytes_out.add(bytes_out);
+        }
+        None => {
+            if let Some(counters) = client.counters(worker) {
+                counters.ends.bump(exchange.end.reason);
+            }
+        }
+    }
+    if let Some(counters) = worker.counters() {
+        counters.requests_ended.bump();
+    }
+    log(worker, client, exchange, view, route, [total_us, bytes_in, bytes_out]);
+}
+
+fn log(
+    worker: &Worker,
+    client: &Client,
+    exchange: &Exchange,
+    view: &View,
+    route: Option<&Route>,
+    [total_us, bytes_in, bytes_out]: [u64; 3],
+) {
+    let (Some(format), Some(counters)) = (view.snapshot.access_log, worker.counters()) else { return };
+    let request = &exchange.request;
+    let id = exchange.id.hex();
+    let sent_id = client.listener.request_id.as_deref().and_then(|name| request.head.find(name));
+    let (upstream, server) = exchange.server(view).unzip();
+    let record = Record {
+        client: exchange.client_ip,
+        method: request.method_bytes(),
+        host: request.host(),
+        target: request.target(),
+        version: if request.version() == ropeway_core::http1::Version::Http10 {
+            "HTTP/1.0"
+        } else {
+            "HTTP/1.1"
+        },
+        status: exchange.status,
+        bytes_in,
+        bytes_out,
+        listener: &client.listener.name,
+        route: route.map_or("", |route| &route.name),
+        upstream: upstream.map_or("", |upstream| &upstream.name),
+        server: server.map_or("", |server| &server.name),
+        attempts: u32::try_from(exchange.tried.as_slice().len()).unwrap_or(u32::MAX),
+        total_us,
+        connect_us: exchange.times.connect_took,
+        first_byte_us: exchange.times.first_byte_took,
+        reason: exchange.end.reason,
+        stage: exchange.end.stage,
+        request_id: sent_id.unwrap_or(&id),
+        referer: request.head.get(Known::Referer).unwrap_or_default(),
+        user_agent: request.head.get(Known::UserAgent).unwrap_or_default(),
+    };
+    worker.log.borrow_mut().record(format, &record, counters);
+}

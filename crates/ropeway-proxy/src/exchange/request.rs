@@ -1,0 +1,114 @@
+//! The request on its way to the server.
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::http1::{
+    BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED, TargetForm, Version,
+};
+
+use super::state::{End, Exchange};
+use crate::connection::Client;
+use crate::snapshot::{FieldEdits, HostRewrite, Route};
+use crate::upstream::Server;
+
+/// Checks what can be refused before a server is chosen.
+pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), End> {
+    let refuse = |reason| Err(End::new(reason, Stage::Admit));
+    if request.method() == Method::Connect {
+        return refuse(EndReason::MethodNotSupported);
+    }
+    let expects = request.version() == Version::Http11 && request.head.get(Known::Expect).is_some();
+    if expects && !request.expects_continue() {
+        return refuse(EndReason::ExpectationFailed);
+    }
+    match (request.framing(), route.max_body) {
+        (BodyFraming::Length(length), Some(most)) if length > most => refuse(EndReason::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// Takes out of the head what the server must not see. Done once; [`compose`] can then be repeated.
+pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
+    let listener = &client.listener;
+    let request = &mut exchange.request;
+    exchange.wants_upgrade = request.upgrade().is_some_and(|protocols| !names_h2c(protocols));
+    request.strip_hop_by_hop();
+    listener.forwarding.strip(request, &client.arrival);
+    if let Some(name) = &listener.request_id
+        && !listener.forwarding.trusted.contains(client.arrival.peer)
+    {
+        request.head.remove_named(name);
+    }
+    if route.host != HostRewrite::Keep || request.target_form() == TargetForm::Absolute {
+        request.head.remove(Known::Host);
+    }
+    remove(&mut request.head, &route.request_edits);
+}
+
+/// Writes the request head for `server`.
+pub(super) fn compose(
+    out: &mut Vec<u8>,
+    exchange: &Exchange,
+    client: &Client,
+    route: &Route,
+    server: &Server,
+) {
+    let request = &exchange.request;
+    let listener = &client.listener;
+    request.write_request_line(out);
+    write_host(out, request, route, server);
+    request.head.write_fields(out);
+    listener.forwarding.write(out, request, &client.arrival);
+    if let Some(name) = &listener.request_id
+        && request.head.find(name).is_none()
+    {
+        write_field(out, name, &exchange.id.hex());
+    }
+    if request.accepts_trailers() {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
+    if request.framing() == BodyFraming::Chunked {
+        out.extend_from_slice(TRANSFER_ENCODING_CHUNKED);
+    }
+    match (exchange.wants_upgrade, request.accepts_trailers()) {
+        (true, _) => {
+            write_field(out, b"Connection", b"upgrade");
+            write_field(out, b"Upgrade", request.upgrade().unwrap_or_default());
+        }
+        (false, true) => write_field(out, b"Connection", b"TE"),
+        (false, false) => {}
+    }
+    out.extend_from_slice(&route.request_edits.append);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Takes out the fields that an edit names.
+pub(super) fn remove(head: &mut ropeway_core::http1::Head, edits: &FieldEdits) {
+    for name in &edits.remove {
+        head.remove_named(name);
+    }
+}
+
+/// Appends one field line.
+pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes Host when the client's own field is not sent on as it is.
+fn write_host(out: &mut Vec<u8>, request: &RequestHead, route: &Route, server: &Server) {
+    let host = match &route.host {
+        HostRewrite::Keep if request.head.get(Known::Host).is_some() => return,
+        HostRewrite::Keep if !request.authority().is_empty() => request.authority(),
+        // A client of HTTP/1.0 that names no host; HTTP/1.1 requires one (RFC 9112, section 3.2).
+        HostRewrite::Keep | HostRewrite::Server => server.host_field().as_bytes(),
+        HostRewrite::Literal(host) => host,
+    };
+    write_field(out, b"Host", host);
+}
+
+/// Whether a list of protocols asks for cleartext HTTP/2, which would tunnel requests past every rule.
+fn names_h2c(protocols: &[u8]) -> bool {
+    protocols.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}

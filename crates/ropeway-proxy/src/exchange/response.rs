@@ -1,0 +1,380 @@
+//! The response on its way to the client.
+
+use std::task::{Context, Poll};
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::http1::{
+    BodyFraming, HeadLimits, Known, Progress, ResponseHead, TRANSFER_ENCODING_CHUNKED, Version,
+};
+use ropeway_core::retry::{Failure as RetryQuestion, Symptom};
+
+use super::failure::Failure;
+use super::request::{remove, write_field};
+use super::state::Exchange;
+use super::wait;
+use crate::buffers::{BufferPool, Scratch};
+use crate::connection::Client;
+use crate::link::Noise;
+use crate::pool::ServerLink;
+use crate::relay::{Pump, PumpError};
+use crate::snapshot::Route;
+use crate::upstream::{Server, Upstream};
+use crate::worker::Worker;
+
+/// Informational responses that one exchange may bring.
+const MAX_INFORMATIONAL: u8 = 16;
+
+/// What follows a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The body, until both pumps are done.
+    Relay,
+    /// Bytes in both directions.
+    Tunnel,
+}
+
+/// The places that a response passes through.
+pub(super) struct Passage<'a> {
+    pub worker: &'a Worker,
+    pub route: &'a Route,
+    pub upstream: &'a Upstream,
+    pub server: &'a Server,
+}
+
+/// Sends what is left of the request and waits for the final response head, which is passed on together with
+/// whatever part of the body came along.
+pub(super) fn poll(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    server: &mut ServerLink,
+    more_needed: &mut bool,
+) -> Poll<Result<Next, Failure>> {
+    let worker = passage.worker;
+    poll_upload(cx, worker, passage.route, client, exchange, server)?;
+    loop {
+        let scratch = &mut *worker.scratch.borrow_mut();
+        if *more_needed || server.link.inbox.is_empty() {
+            let count = match server.link.poll_read(cx, &mut scratch.input) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(ended(exchange, server, EndReason::ServerClosed)));
+                }
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Err(ended(exchange, server, EndReason::ServerReset)));
+                }
+            };
+            let input = scratch.input.get(..count).unwrap_or_default();
+            if *more_needed {
+                server.link.inbox.append(input, &worker.buffers);
+            } else {
+                let head = &mut scratch.response;
+                let step = take_head(cx, passage, client, exchange, head, input, &mut scratch.output)?;
+                server.link.inbox.append(input.get(step.used..).unwrap_or_default(), &worker.buffers);
+                *more_needed = step.more_needed;
+                if let Some(next) = step.next {
+                    return Poll::Ready(Ok(next));
+                }
+                continue;
+            }
+        }
+        let step = from_inbox(cx, passage, client, exchange, server, scratch)?;
+        *more_needed = step.more_needed;
+        if let Some(next) = step.next {
+            return Poll::Ready(Ok(next));
+        }
+    }
+    poll_client(cx, worker, client, exchange, server)?;
+    wait::for_response(worker, client, exchange, server)
+}
+
+/// What a look at the server's bytes gave.
+struct Step {
+    used: usize,
+    more_needed: bool,
+    next: Option<Next>,
+}
+
+impl Step {
+    const PARTIAL: Self = Self { used: 0, more_needed: true, next: None };
+}
+
+fn from_inbox(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    server: &mut ServerLink,
+    scratch: &mut Scratch,
+) -> Result<Step, Failure> {
+    match exchange.scan.is_complete(server.link.inbox.as_slice()) {
+        Ok(true) => {}
+        Ok(false) if server.link.inbox.len() <= HeadLimits::default().head_bytes => return Ok(Step::PARTIAL),
+        Ok(false) => return Err(Failure::bad_response(EndReason::ResponseHeadTooLarge, "")),
+        Err(error) => return Err(Failure::bad_response(EndReason::BadResponse, error.detail())),
+    }
+    exchange.scan = ropeway_core::http1::HeadScan::new();
+    let waiting = std::mem::take(&mut server.link.inbox);
+    let head = &mut scratch.response;
+    let step = take_head(cx, passage, client, exchange, head, waiting.as_slice(), &mut scratch.output);
+    server.link.inbox = waiting;
+    let step = step?;
+    server.link.inbox.consume(step.used, &passage.worker.buffers);
+    Ok(step)
+}
+
+/// Reads one head off the front of `input`, and passes it on.
+fn take_head(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    head: &mut ResponseHead,
+    input: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<Step, Failure> {
+    let consumed = match head.parse(input, &HeadLimits::default()) {
+        Ok(Progress::Complete { consumed }) => consumed,
+        Ok(Progress::Partial) => return Ok(Step::PARTIAL),
+        Err(error) => return Err(Failure::bad_response(error.reason(), error.detail())),
+    };
+    output.clear();
+    if head.status() == 101 {
+        return switch_protocols(cx, passage, client, exchange, head, output).map(|next| Step {
+            used: consumed,
+            more_needed: false,
+            next: Some(next),
+        });
+    }
+    if head.is_informational() {
+        inform(cx, passage, client, exchange, head, output)?;
+        return Ok(Step { used: consumed, more_needed: false, next: None });
+    }
+    let body = input.get(consumed..).unwrap_or_default();
+    let used = pass_on(cx, passage, client, exchange, head, body, output)?;
+    Ok(Step { used: consumed + used, more_needed: false, next: Some(Next::Relay) })
+}
+
+fn inform(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    head: &mut ResponseHead,
+    output: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    exchange.informational += 1;
+    if exchange.informational > MAX_INFORMATIONAL {
+        return Err(Failure::bad_response(
+            EndReason::ResponseHeadTooLarge,
+            "too many informational responses",
+        ));
+    }
+    // RFC 9110, section 15.2: clients of HTTP/1.0 do not know them.
+    if exchange.request.version() == Version::Http10 {
+        return Ok(());
+    }
+    head.strip_hop_by_hop();
+    head.write_status_line(output);
+    head.head.write_fields(output);
+    output.extend_from_slice(b"\r\n");
+    send(cx, client, output, &passage.worker.buffers)
+}
+
+fn switch_protocols(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    head: &mut ResponseHead,
+    output: &mut Vec<u8>,
+) -> Result<Next, Failure> {
+    let Some(protocol) = head.upgrade().filter(|_| exchange.wants_upgrade).map(<[u8]>::to_vec) else {
+        return Err(Failure::bad_response(
+            EndReason::BadResponse,
+            "a switch of protocols that was not asked for",
+        ));
+    };
+    note_head(passage, exchange, head);
+    head.strip_hop_by_hop();
+    edit(passage, client, head, output);
+    write_field(output, b"Connection", b"upgrade");
+    write_field(output, b"Upgrade", &protocol);
+    output.extend_from_slice(b"\r\n");
+    exchange.keep_client = false;
+    exchange.keep_server = false;
+    send(cx, client, output, &passage.worker.buffers)?;
+    Ok(Next::Tunnel)
+}
+
+/// Passes a final response head on, with what is there of its body. Returns how much of the body was used.
+fn pass_on(
+    cx: &mut Context<'_>,
+    passage: &Passage<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    head: &mut ResponseHead,
+    body: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<usize, Failure> {
+    if should_retry(passage, exchange, head) {
+        return Err(Failure::status(head.status()));
+    }
+    let method = exchange.request.method();
+    let source =
+        head.framing_for(method).map_err(|error| Failure::bad_response(error.reason(), error.detail()))?;
+    let modern = exchange.request.version() == Version::Http11;
+    let sink = match source {
+        BodyFraming::Chunked if !modern => BodyFraming::UntilClose,
+        BodyFraming::UntilClose if modern => BodyFraming::Chunked,
+        same => same,
+    };
+    note_head(passage, exchange, head);
+    let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
+    exchange.keep_server = whole_request_sent && head.keep_alive() && source != BodyFraming::UntilClose;
+    exchange.keep_client = whole_request_sent
+        && client.may_continue(passage.worker)
+        && exchange.request.keep_alive()
+        && sink != BodyFraming::UntilClose;
+    head.strip_hop_by_hop();
+    edit(passage, client, head, output);
+    if sink == BodyFraming::Chunked {
+        output.extend_from_slice(TRANSFER_ENCODING_CHUNKED);
+    }
+    match (exchange.keep_client, modern) {
+        (false, _) => output.extend_from_slice(b"Connection: close\r\n"),
+        (true, false) => output.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, true) => {}
+    }
+    output.extend_from_slice(b"\r\n");
+    exchange.committed = true;
+    exchange.download = Pump::new(source, sink, &client.listener.body_limits);
+    if exchange.download.is_done() {
+        return send(cx, client, output, &passage.worker.buffers).map(|()| 0);
+    }
+    let sent = exchange.download.forward(cx, body, output, &mut client.link, &passage.worker.buffers);
+    sent.map_err(|error| Failure::while_relaying(&error))
+}
+
+/// Whether the status is one that the policy tries on another server.
+fn should_retry(passage: &Passage<'_>, exchange: &Exchange, head: &ResponseHead) -> bool {
+    let status = head.status();
+    if !matches!(status, 502..=504) {
+        return false;
+    }
+    let question = RetryQuestion {
+        symptom: Symptom::Status(status),
+        unsent: false,
+        method_idempotent: exchange.request.method().is_idempotent(),
+        committed: false,
+        body_replayable: exchange.is_replayable(),
+    };
+    let others = passage.upstream.choice().table.len() > exchange.tried.as_slice().len();
+    others && passage.upstream.retry.may_retry(&question, exchange.retries)
+}
+
+fn note_head(passage: &Passage<'_>, exchange: &mut Exchange, head: &ResponseHead) {
+    exchange.status = head.status();
+    let now_us = passage.worker.shared.clock.now_us();
+    exchange.times.first_byte_took = Some(now_us.saturating_sub(exchange.times.sent));
+    if let Some(seconds) = head.keep_alive_timeout() {
+        exchange.learned_idle_s = Some(seconds);
+    }
+}
+
+/// Writes the status line and the fields, with the edits of the route and of the listener.
+fn edit(passage: &Passage<'_>, client: &Client, head: &mut ResponseHead, output: &mut Vec<u8>) {
+    let edits = &passage.route.response_edits;
+    remove(&mut head.head, edits);
+    if let Some(name) = &client.listener.server_name_field {
+        head.head.remove_named(name);
+    }
+    head.write_status_line(output);
+    head.head.write_fields(output);
+    client.listener.forwarding.write_response_via(output, head);
+    if head.head.get(Known::Date).is_none() && !head.is_informational() {
+        // RFC 9110, section 6.6.1: a recipient with a clock adds what is missing.
+        write_field(output, b"Date", httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
+    }
+    if let Some(name) = &client.listener.server_name_field {
+        write_field(output, name, passage.server.name.as_bytes());
+    }
+    output.extend_from_slice(&edits.append);
+}
+
+fn send(
+    cx: &mut Context<'_>,
+    client: &mut Client,
+    output: &[u8],
+    buffers: &BufferPool,
+) -> Result<(), Failure> {
+    let sent = client.link.send(cx, output, &[], buffers);
+    sent.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))
+}
+
+/// Moves the request body. A server that stops reading may still have answered, so that is not yet a failure.
+fn poll_upload(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    route: &Route,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    server: &mut ServerLink,
+) -> Result<(), Failure> {
+    if exchange.upload_broken || (exchange.upload.is_done() && server.link.outbox.is_empty()) {
+        return Ok(());
+    }
+    match exchange.upload.poll(cx, worker, &mut client.link, &mut server.link) {
+        Poll::Ready(Ok(())) => wait::begin_response(worker, route, exchange),
+        Poll::Ready(Err(PumpError::Sink(_))) => {
+            server.link.outbox.clear(&worker.buffers);
+            exchange.upload_broken = true;
+        }
+        Poll::Ready(Err(error)) => return Err(Failure::of_client(&error)),
+        Poll::Pending => {}
+    }
+    if route.max_body.is_some_and(|most| exchange.upload.moved > most) {
+        return Err(Failure::body_too_large());
+    }
+    Ok(())
+}
+
+/// The request is written as far as it is there. Once all of it is, the server's time runs.
+pub(super) fn begin(worker: &Worker, route: &Route, exchange: &mut Exchange) {
+    wait::begin_response(worker, route, exchange);
+}
+
+/// Whether a client that is not expected to send has closed its connection in both directions.
+pub(super) fn client_is_gone(cx: &mut Context<'_>, client: &mut Client) -> bool {
+    matches!(client.link.poll_noise(cx), Poll::Ready(Noise::Gone))
+}
+
+/// Notices a client that went away while the server works.
+fn poll_client(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &Exchange,
+    server: &ServerLink,
+) -> Result<(), Failure> {
+    if !exchange.upload.is_done() || !server.link.outbox.is_empty() {
+        return Ok(());
+    }
+    if let Poll::Ready(flushed) = client.link.poll_flush(cx, &worker.buffers) {
+        flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
+    }
+    match client.link.poll_noise(cx) {
+        Poll::Ready(Noise::Gone) => Err(Failure::client_gone()),
+        Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => Err(Failure::client_gone()),
+        _ => Ok(()),
+    }
+}
+
+/// The server's stream ended before a response head.
+fn ended(exchange: &Exchange, server: &ServerLink, reason: EndReason) -> Failure {
+    let partial = !server.link.inbox.is_empty();
+    let reason = if partial { EndReason::BadResponse } else { reason };
+    Failure::of_server(reason, Stage::Send, exchange, partial)
+}

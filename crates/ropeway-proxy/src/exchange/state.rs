@@ -1,0 +1,218 @@
+//! The state of one exchange, from the first byte of the request to the last of the response.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
+
+use crate::access_log::RequestId;
+use crate::relay::Pump;
+use crate::snapshot::Route;
+use crate::upstream::{Server, Upstream};
+use crate::worker::View;
+
+/// Most servers that one request is tried on.
+pub(crate) const MAX_ATTEMPTS: usize = 8;
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub reason: EndReason,
+    pub stage: Stage,
+    /// More about a malformed message; empty otherwise.
+    pub detail: &'static str,
+}
+
+impl End {
+    pub const fn new(reason: EndReason, stage: Stage) -> Self {
+        Self { reason, stage, detail: "" }
+    }
+
+    pub const fn with_detail(self, detail: &'static str) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+/// One request and what became of it. Lives in a box that is used again for later requests, so that a connection
+/// without a request owns none of it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub request: RequestHead,
+    /// Resumes the search for the end of a head that arrives in pieces.
+    pub scan: HeadScan,
+    pub id: RequestId,
+    pub client_ip: IpAddr,
+    /// The snapshot that the whole exchange uses.
+    pub view: Option<Rc<View>>,
+    pub route: Option<usize>,
+    pub target: Option<Target>,
+    /// Servers tried so far, this one included.
+    pub tried: Tried,
+    pub retries: u8,
+    pub upload: Pump,
+    pub download: Pump,
+    /// Bytes of the body that wait in the client's inbox and were sent from there, so that they can be sent again.
+    pub held: usize,
+    pub wants_upgrade: bool,
+    /// Whether the client's connection may serve another request.
+    pub keep_client: bool,
+    /// Whether the server's connection may serve another request.
+    pub keep_server: bool,
+    /// A byte of a final response was sent.
+    pub committed: bool,
+    pub informational: u8,
+    /// Seconds that the server says it keeps the connection idle.
+    pub learned_idle_s: Option<u32>,
+    /// The server's side refused the upload; its response may still come.
+    pub upload_broken: bool,
+    pub status: u16,
+    pub end: End,
+    pub times: Times,
+    /// How long the server may be silent, from the route.
+    pub stream_idle_ms: u64,
+    /// Counters of the client's link when the exchange began.
+    pub received_before: u64,
+    pub sent_before: u64,
+}
+
+/// Moments in microseconds of the process's clock; 0 when they have not come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub started: u64,
+    pub connect_took: Option<u64>,
+    pub sent: u64,
+    pub first_byte_took: Option<u64>,
+    /// When the response must have begun, in milliseconds of the coarse clock.
+    pub respond_by_ms: u64,
+}
+
+/// The server that is being asked. While this is set the server counts the request as in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub upstream: usize,
+    pub server: u32,
+}
+
+/// The servers that were tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried {
+    servers: [u32; MAX_ATTEMPTS],
+    count: usize,
+}
+
+impl Tried {
+    pub fn as_slice(&self) -> &[u32] {
+        self.servers.get(..self.count).unwrap_or_default()
+    }
+
+    pub fn push(&mut self, server: u32) {
+        if let Some(slot) = self.servers.get_mut(self.count) {
+            *slot = server;
+            self.count += 1;
+        }
+    }
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let limits = BodyLimits::default();
+        Self {
+            request: RequestHead::new(),
+            scan: HeadScan::new(),
+            id: RequestId::default(),
+            client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            view: None,
+            route: None,
+            target: None,
+            tried: Tried::default(),
+            retries: 0,
+            upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
+            download: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
+            held: 0,
+            wants_upgrade: false,
+            keep_client: true,
+            keep_server: true,
+            committed: false,
+            informational: 0,
+            learned_idle_s: None,
+            upload_broken: false,
+            status: 0,
+            end: End::new(EndReason::Internal, Stage::Receive),
+            times: Times::default(),
+            stream_idle_ms: 0,
+            received_before: 0,
+            sent_before: 0,
+        }
+    }
+}
+
+impl Exchange {
+    /// Makes the exchange ready for another request; keeps its memory.
+    pub fn reset(&mut self) {
+        self.release_target();
+        self.request.clear();
+        let mut fresh = Self::default();
+        std::mem::swap(&mut fresh.request, &mut self.request);
+        *self = fresh;
+    }
+
+    /// The route that was chosen.
+    pub fn route<'a>(&self, view: &'a View) -> Option<&'a Route> {
+        view.snapshot.routes.get(self.route?)
+    }
+
+    /// The server that is being asked, or was asked last.
+    pub fn server<'a>(&self, view: &'a View) -> Option<(&'a Upstream, &'a Server)> {
+        let route = self.route(view)?;
+        let upstream = view.snapshot.upstreams.get(route.upstream)?;
+        let server = upstream.servers.get(*self.tried.as_slice().last()? as usize)?;
+        Some((upstream, server))
+    }
+
+    /// Whether the request can be sent once more: no byte of its body is gone.
+    pub fn is_replayable(&self) -> bool {
+        self.upload.moved == 0 || self.held > 0
+    }
+
+    /// Forgets what an attempt left behind, for the next one.
+    pub fn restart(&mut self, limits: &BodyLimits) {
+        self.upload = Pump::new(self.request.framing(), self.request.framing(), limits);
+        self.held = 0;
+        self.upload_broken = false;
+        self.informational = 0;
+        self.learned_idle_s = None;
+        self.scan = HeadScan::new();
+        self.times.first_byte_took = None;
+    }
+
+    /// Counts the request as in flight at a server.
+    pub fn aim_at(&mut self, view: &View, target: Target) {
+        self.release_target();
+        self.tried.push(target.server);
+        self.target = Some(target);
+        if let Some((upstream, server)) = self.server(view)
+            && upstream.counts_in_flight(server)
+        {
+            server.live.begin_request();
+        }
+    }
+
+    /// The server is done with the request.
+    pub fn release_target(&mut self) {
+        let (Some(target), Some(view)) = (self.target.take(), self.view.as_ref()) else { return };
+        let server = view.snapshot.upstreams.get(target.upstream).and_then(|upstream| {
+            let server = upstream.servers.get(target.server as usize)?;
+            upstream.counts_in_flight(server).then_some(server)
+        });
+        if let Some(server) = server {
+            server.live.end_request();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.release_target();
+    }
+}

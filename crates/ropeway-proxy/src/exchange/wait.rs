@@ -1,0 +1,83 @@
+//! How long an exchange waits, and for whom.
+
+use std::task::Poll;
+
+use ropeway_core::end::{EndReason, Stage};
+
+use super::failure::Failure;
+use super::response::Next;
+use super::state::Exchange;
+use crate::connection::Client;
+use crate::deadline::TICK_MS;
+use crate::pool::ServerLink;
+use crate::relay::{Late, Patience};
+use crate::snapshot::Route;
+use crate::worker::Worker;
+
+/// Starts the clock of the response: the request is on its way.
+pub(super) fn begin_response(worker: &Worker, route: &Route, exchange: &mut Exchange) {
+    let now_ms = worker.deadlines.now_ms();
+    exchange.times.sent = worker.shared.clock.now_us();
+    exchange.times.respond_by_ms = now_ms.saturating_add(route.timeouts.response_ms).saturating_add(TICK_MS);
+}
+
+/// Waits for the response head, or for the rest of the request to be sent.
+pub(super) fn for_response(
+    worker: &Worker,
+    client: &Client,
+    exchange: &Exchange,
+    server: &ServerLink,
+) -> Poll<Result<Next, Failure>> {
+    if worker.must_abort() {
+        return Poll::Ready(Err(Failure::shutdown(Stage::Send)));
+    }
+    let uploading = !exchange.upload_broken && (!exchange.upload.is_done() || !server.link.outbox.is_empty());
+    let due = if uploading {
+        exchange.upload.deadline(from_client(client), to_server(exchange)).map_or(u64::MAX, |(at, _)| at)
+    } else {
+        exchange.times.respond_by_ms
+    };
+    if !client.slot.has_passed(due) {
+        client.slot.arm(due);
+        return Poll::Pending;
+    }
+    let late = exchange.upload.deadline(from_client(client), to_server(exchange));
+    Poll::Ready(Err(match late {
+        Some((_, Late::Source)) if uploading => Failure::late_client(EndReason::BodyTimeout, Stage::Send),
+        Some((_, Late::Sink)) if uploading => Failure::late_server(EndReason::SendTimeout, Stage::Send),
+        _ => Failure::late_server(EndReason::ResponseTimeout, Stage::Send),
+    }))
+}
+
+/// Waits for the next piece of the response, or for the client to read the last one.
+pub(super) fn for_relay(worker: &Worker, client: &Client, exchange: &Exchange) -> Poll<Result<(), Failure>> {
+    if worker.must_abort() {
+        return Poll::Ready(Err(Failure::shutdown(Stage::Relay)));
+    }
+    let Some((due, late)) = exchange.download.deadline(to_server(exchange), to_client(client)) else {
+        return Poll::Pending;
+    };
+    if !client.slot.has_passed(due) {
+        client.slot.arm(due);
+        return Poll::Pending;
+    }
+    Poll::Ready(Err(match late {
+        Late::Source => Failure::late_server(EndReason::StreamTimeout, Stage::Relay),
+        Late::Sink => Failure::late_client(EndReason::ClientTooSlow, Stage::Relay),
+    }))
+}
+
+fn from_client(client: &Client) -> Patience {
+    let timeouts = &client.listener.timeouts;
+    Patience { idle_ms: timeouts.body_idle_ms, min_rate: timeouts.min_rate }
+}
+
+fn to_client(client: &Client) -> Patience {
+    let timeouts = &client.listener.timeouts;
+    Patience { idle_ms: timeouts.send_idle_ms, min_rate: timeouts.min_rate }
+}
+
+/// Servers are ours, and may be slow as long as they are not silent.
+fn to_server(exchange: &Exchange) -> Patience {
+    Patience { idle_ms: exchange.stream_idle_ms, min_rate: None }
+}

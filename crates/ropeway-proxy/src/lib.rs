@@ -1,0 +1,29 @@
+//! The data plane of Ropeway.
+//!
+//! [`runtime::Runtime`] starts one worker thread per core. A worker accepts connections ([`mod@listener`]), reads
+//! requests from them ([`mod@connection`]), and runs each one through the exchange ([`mod@exchange`]), the one place
+//! where the order of events is visible. What configuration decides arrives as an immutable
+//! [`snapshot::Snapshot`]; what is learned at run time lives beside it, in [`upstream::UpstreamLive`] and
+//! [`upstream::ServerLive`], and survives a reload.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod access_log;
+mod admission;
+mod buffers;
+pub mod clock;
+mod connect;
+mod connection;
+pub mod counters;
+mod deadline;
+mod exchange;
+mod link;
+mod listener;
+mod local_response;
+mod pool;
+mod relay;
+pub mod runtime;
+pub mod snapshot;
+mod tunnel;
+pub mod upstream;
+mod worker;

@@ -1,0 +1,168 @@
+//! Accepting connections.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ropeway_core::end::EndReason;
+use ropeway_core::forwarding::Arrival;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::access_log::RequestId;
+use crate::admission::Admission;
+use crate::connection::{self, Client};
+use crate::link::{Io, Link};
+use crate::local_response;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+/// How long accepting pauses when descriptors or memory ran out. Connections wait in the kernel's queue meanwhile.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// One accepting task, as its worker steers it.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    listener: RefCell<Arc<Listener>>,
+    stopped: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Acceptor {
+    /// Starts to accept from `socket`, which must be non-blocking.
+    pub fn start(
+        worker: &Rc<Worker>,
+        socket: std::net::TcpListener,
+        listener: Arc<Listener>,
+    ) -> io::Result<Rc<Self>> {
+        let local = socket.local_addr()?;
+        let socket = TcpListener::from_std(socket)?;
+        let acceptor = Rc::new(Self {
+            listener: RefCell::new(listener),
+            stopped: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(worker), socket, local));
+        Ok(acceptor)
+    }
+
+    /// New settings for connections that are accepted from now on.
+    pub fn update(&self, listener: Arc<Listener>) {
+        *self.listener.borrow_mut() = listener;
+    }
+
+    /// Accepts what is in the queue, and closes the socket.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    async fn run(self: Rc<Self>, worker: Rc<Worker>, socket: TcpListener, local: SocketAddr) {
+        while let Some(accepted) = poll_fn(|cx| self.poll(cx, &socket)).await {
+            match accepted {
+                Ok((stream, peer)) => self.welcome(&worker, stream, peer, local),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    if let Some(counters) = worker.counters() {
+                        counters.accept_errors.bump();
+                    }
+                    tracing::warn!(listener = %self.listener.borrow().name, %error, "cannot accept connections");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        socket: &TcpListener,
+    ) -> Poll<Option<io::Result<(TcpStream, SocketAddr)>>> {
+        if self.waker.borrow().is_none() {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        match socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending if self.stopped.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn welcome(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, local: SocketAddr) {
+        let listener = Arc::clone(&self.listener.borrow());
+        let counters = listener.live.counters.of(worker.index);
+        let shared = &worker.shared;
+        let most = worker.view().snapshot.max_connections;
+        let Some(admission) = Admission::enter(&shared.open, most, &listener, peer.ip()) else {
+            if let Some(counters) = counters {
+                counters.refused.bump();
+                counters.ends.bump(EndReason::ConnectionLimit);
+            }
+            turn_away(&stream, &worker.next_request_id());
+            return;
+        };
+        if let Some(counters) = counters {
+            counters.accepted.bump();
+        }
+        let arrival =
+            Arrival { peer: peer.ip(), peer_port: peer.port(), local_port: local.port(), https: false };
+        let slot = worker.deadlines.slot();
+        let client = Client::new(Link::new(Io::Tcp(stream)), listener, arrival, slot, admission);
+        tokio::task::spawn_local(serve(Rc::clone(worker), client));
+    }
+}
+
+async fn serve(worker: Rc<Worker>, client: Client) {
+    let _tally = Tally { worker: Rc::clone(&worker), listener: Arc::clone(&client.listener) };
+    poll_fn(|cx| {
+        client.slot.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    connection::serve(worker, client).await;
+}
+
+/// Counts the end of a connection, also when its task panics.
+struct Tally {
+    worker: Rc<Worker>,
+    listener: Arc<Listener>,
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(counters) = self.listener.live.counters.of(self.worker.index) {
+            counters.closed.bump();
+        }
+        if std::thread::panicking()
+            && let Some(counters) = self.worker.counters()
+        {
+            counters.panics.bump();
+        }
+    }
+}
+
+/// Answers a connection that is one too many: at once, and without a task of its own.
+fn turn_away(stream: &TcpStream, id: &RequestId) {
+    use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+    let mut response = Vec::new();
+    local_response::write(&mut response, EndReason::ConnectionLimit, "", None, id, true);
+    // The client may be gone already; there is nobody to tell. What it sent is read, so that the close does not
+    // reset the connection before the response is seen.
+    let _ = send(stream, &response, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    let _ = shutdown(stream, Shutdown::Write);
+    let _ = recv(stream, &mut [0_u8; 4096], RecvFlags::DONTWAIT);
+}
+
+/// Errors that accept(2) passes on from a connection that has failed already.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

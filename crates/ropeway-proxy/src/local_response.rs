@@ -1,0 +1,115 @@
+//! Responses that the proxy makes itself.
+
+use std::time::SystemTime;
+
+use ropeway_core::end::EndReason;
+use ropeway_core::http1::{Known, RequestHead};
+
+use crate::access_log::RequestId;
+
+/// Writes a complete response for `reason` into `out`.
+///
+/// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. `detail` says more
+/// about a malformed request; it never repeats what the peer sent.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    reason: EndReason,
+    detail: &str,
+    request: Option<&RequestHead>,
+    id: &RequestId,
+    close: bool,
+) {
+    let json = request.is_some_and(prefers_json);
+    let body = body(reason, detail, id, json);
+    let mut number = itoa::Buffer::new();
+    let status = reason.status();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(number.format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason_phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    let kind: &[u8] = if json { b"application/json" } else { b"text/plain; charset=utf-8" };
+    out.extend_from_slice(kind);
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    out.extend_from_slice(number.format(body.len()).as_bytes());
+    out.extend_from_slice(b"\r\nCache-Control: no-store\r\nX-Request-Id: ");
+    out.extend_from_slice(&id.hex());
+    if let Some(seconds) = retry_after(reason) {
+        out.extend_from_slice(b"\r\nRetry-After: ");
+        out.extend_from_slice(number.format(seconds).as_bytes());
+    }
+    if close {
+        out.extend_from_slice(b"\r\nConnection: close");
+    } else if request.is_some_and(|head| head.version() == ropeway_core::http1::Version::Http10) {
+        out.extend_from_slice(b"\r\nConnection: keep-alive");
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    let head_only = request.is_some_and(|head| head.method() == ropeway_core::http1::Method::Head);
+    if !head_only {
+        out.extend_from_slice(body.as_bytes());
+    }
+}
+
+fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
+    let id = id.hex();
+    let id = std::str::from_utf8(&id).unwrap_or_default();
+    let (status, name, cause) = (reason.status(), reason.name(), reason.cause());
+    match (json, detail.is_empty()) {
+        (true, true) => format!(
+            "{{\"status\":{status},\"reason\":\"{name}\",\"message\":\"{cause}\",\"request_id\":\"{id}\"}}\n"
+        ),
+        (true, false) => format!(
+            "{{\"status\":{status},\"reason\":\"{name}\",\"message\":\"{cause}\",\"detail\":\"{detail}\",\
+             \"request_id\":\"{id}\"}}\n"
+        ),
+        (false, true) => format!("{status} {}: {cause}\nrequest {id}\n", reason_phrase(status)),
+        (false, false) => {
+            format!("{status} {}: {cause} ({detail})\nrequest {id}\n", reason_phrase(status))
+        }
+    }
+}
+
+fn prefers_json(request: &RequestHead) -> bool {
+    let Some(accept) = request.head.get(Known::Accept) else { return false };
+    let accept = accept.to_ascii_lowercase();
+    let find = |needle: &[u8]| accept.windows(needle.len()).position(|window| window == needle);
+    match (find(b"json"), find(b"text/")) {
+        (Some(json), Some(text)) => json < text,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+/// Seconds after which trying again makes sense, for conditions that pass.
+fn retry_after(reason: EndReason) -> Option<u32> {
+    match reason {
+        EndReason::RequestLimit
+        | EndReason::ConnectionLimit
+        | EndReason::ServersFull
+        | EndReason::LocalResources
+        | EndReason::Shutdown => Some(1),
+        EndReason::NoServer | EndReason::ServerUnresolved => Some(5),
+        _ => None,
+    }
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}

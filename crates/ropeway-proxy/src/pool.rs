@@ -1,0 +1,101 @@
+//! Idle connections to one server, kept by one worker.
+
+use std::cell::{Cell, RefCell};
+
+use crate::buffers::BufferPool;
+use crate::counters::ServerCounters;
+use crate::link::Link;
+use crate::upstream::KeepAlive;
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(crate) struct ServerLink {
+    pub link: Link,
+    /// Requests it has answered.
+    pub served: u64,
+}
+
+impl ServerLink {
+    /// Whether nothing of the last exchange is left in it.
+    pub fn is_clean(&self) -> bool {
+        self.link.inbox.is_empty() && self.link.outbox.is_empty()
+    }
+}
+
+/// The idle connections of one worker to one server, the latest used last.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: RefCell<Vec<Idle>>,
+    learned_ms: Cell<Option<u64>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    server: ServerLink,
+    since_ms: u64,
+}
+
+impl Pool {
+    /// The connection used last that is still open, if there is one. Costs no system call.
+    #[inline]
+    pub fn take(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) -> Option<ServerLink> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(candidate) = idle.pop() {
+            counters.idle_out.bump();
+            let fresh = now_ms.saturating_sub(candidate.since_ms) < self.idle_limit_ms(rules);
+            if fresh && candidate.server.link.is_quiet() {
+                return Some(candidate.server);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request, when the rules allow it.
+    #[inline]
+    pub fn put(&self, server: ServerLink, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
+        let spent = rules.max_requests != 0 && server.served >= rules.max_requests;
+        let mut idle = self.idle.borrow_mut();
+        if spent || idle.len() >= rules.max_idle {
+            return;
+        }
+        counters.idle_in.bump();
+        idle.push(Idle { server, since_ms: now_ms });
+    }
+
+    /// Learns how long the server keeps idle connections: a second less than it says, so that we close first.
+    pub fn learn(&self, rules: &KeepAlive, timeout_s: u32) {
+        if rules.learn {
+            self.learned_ms.set(Some(u64::from(timeout_s).saturating_mul(1_000).saturating_sub(1_000)));
+        }
+    }
+
+    /// Closes what has been idle for too long, or was closed by the server.
+    pub fn sweep(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
+        let limit_ms = self.idle_limit_ms(rules);
+        self.idle.borrow_mut().retain(|idle| {
+            let keep = now_ms.saturating_sub(idle.since_ms) < limit_ms && idle.server.link.is_quiet();
+            if !keep {
+                counters.idle_out.bump();
+            }
+            keep
+        });
+    }
+
+    /// Closes all.
+    pub fn clear(&self, counters: &ServerCounters, buffers: &BufferPool) {
+        for mut idle in self.idle.borrow_mut().drain(..) {
+            counters.idle_out.bump();
+            idle.server.link.clear(buffers);
+        }
+    }
+
+    fn idle_limit_ms(&self, rules: &KeepAlive) -> u64 {
+        match self.learned_ms.get() {
+            Some(learned) if rules.learn => learned.min(LONGEST_LEARNED_MS),
+            _ => rules.idle_ms,
+        }
+    }
+}
+
+/// However long a server promises to wait, a connection is not kept idle for longer than this.
+const LONGEST_LEARNED_MS: u64 = 60_000;

@@ -1,0 +1,224 @@
+//! Passing a body on, from one connection to another.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits};
+use ropeway_core::rate::MinRate;
+
+use crate::buffers::BufferPool;
+use crate::link::Link;
+use crate::worker::Worker;
+
+/// One direction of an exchange: decodes the framing of its source, encodes the framing of its sink, and holds
+/// back the source while the sink does not keep up.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    decoder: BodyDecoder,
+    encoder: BodyEncoder,
+    /// Both framings carry the bare bytes, so that they can go from socket to socket without a copy in between.
+    verbatim: bool,
+    done: bool,
+    /// Bytes of content passed on.
+    pub moved: u64,
+    waiting: Waiting,
+    waiting_since_ms: u64,
+    source_waited_ms: u64,
+    sink_waited_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    Source,
+    Sink,
+}
+
+/// Which end failed, and how.
+#[derive(Debug)]
+pub(crate) enum PumpError {
+    /// Reading failed.
+    Source,
+    /// The stream ended inside the body.
+    SourceEnded,
+    /// The framing of the body is malformed.
+    Malformed(BodyError),
+    /// Writing failed.
+    Sink(io::Error),
+}
+
+/// The side whose time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    Source,
+    Sink,
+}
+
+/// How long a pump may wait for one of its ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub idle_ms: u64,
+    pub min_rate: Option<MinRate>,
+}
+
+impl Pump {
+    pub fn new(source: BodyFraming, sink: BodyFraming, limits: &BodyLimits) -> Self {
+        let verbatim = !matches!(source, BodyFraming::Chunked) && !matches!(sink, BodyFraming::Chunked);
+        Self {
+            decoder: BodyDecoder::new(source, limits),
+            encoder: BodyEncoder::new(sink),
+            verbatim,
+            done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
+            moved: 0,
+            waiting: Waiting::Nothing,
+            waiting_since_ms: 0,
+            source_waited_ms: 0,
+            sink_waited_ms: 0,
+        }
+    }
+
+    /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the sink can tell a complete body from one that was cut off.
+    pub fn marks_its_end(&self) -> bool {
+        self.encoder.framing() != BodyFraming::UntilClose
+    }
+
+    /// Moves bytes until both ends have to be waited for, or the body is over and written out.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            match to.poll_flush(cx, &worker.buffers) {
+                Poll::Pending => return self.wait(Waiting::Sink, worker),
+                Poll::Ready(flushed) => flushed.map_err(PumpError::Sink)?,
+            }
+            if self.done {
+                self.settle(worker);
+                return Poll::Ready(Ok(()));
+            }
+            let scratch = &mut *worker.scratch.borrow_mut();
+            scratch.output.clear();
+            if !from.inbox.is_empty() {
+                let waiting = std::mem::take(&mut from.inbox);
+                let used = self.forward(cx, waiting.as_slice(), &mut scratch.output, to, &worker.buffers);
+                from.inbox = waiting;
+                from.inbox.consume(used?, &worker.buffers);
+                continue;
+            }
+            let count = match from.poll_read(cx, &mut scratch.input) {
+                Poll::Pending => return self.wait(Waiting::Source, worker),
+                Poll::Ready(read) => read.map_err(|_| PumpError::Source)?,
+            };
+            self.settle(worker);
+            if count == 0 {
+                self.end_of_stream(cx, &mut scratch.output, to, &worker.buffers)?;
+                continue;
+            }
+            let input = scratch.input.get(..count).unwrap_or_default();
+            let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers)?;
+            from.inbox.append(input.get(used..).unwrap_or_default(), &worker.buffers);
+        }
+    }
+
+    /// Takes what belongs to the body off the front of `input` and sends it, after whatever `output` holds.
+    /// Returns how many bytes were used; the rest belongs to the next message.
+    pub fn forward(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        to: &mut Link,
+        pool: &BufferPool,
+    ) -> Result<usize, PumpError> {
+        if self.verbatim && !self.done {
+            let decoded = self.decoder.decode(input).map_err(PumpError::Malformed)?;
+            self.moved += decoded.data.len() as u64;
+            self.done = decoded.end;
+            to.send(cx, output, decoded.data, pool).map_err(PumpError::Sink)?;
+            return Ok(decoded.consumed);
+        }
+        let used = self.encode(input, output)?;
+        if !output.is_empty() {
+            to.send(cx, output, &[], pool).map_err(PumpError::Sink)?;
+        }
+        Ok(used)
+    }
+
+    /// Like [`Self::forward`], but only appends to `output`.
+    pub fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<usize, PumpError> {
+        let mut used = 0;
+        while !self.done {
+            let rest = input.get(used..).unwrap_or_default();
+            let decoded = self.decoder.decode(rest).map_err(PumpError::Malformed)?;
+            used += decoded.consumed;
+            if !decoded.data.is_empty() {
+                self.moved += decoded.data.len() as u64;
+                self.encoder.write_data(decoded.data, output);
+            }
+            self.done = decoded.end;
+            let idle = decoded.consumed == 0 && decoded.data.is_empty();
+            if !self.done && (used >= input.len() || idle) {
+                return Ok(used);
+            }
+            if self.done {
+                self.encoder.write_end(self.decoder.trailers(), output);
+            }
+        }
+        Ok(used)
+    }
+
+    /// When the pump has waited too long, and for which end; `None` while it does not wait.
+    pub fn deadline(&self, source: Patience, sink: Patience) -> Option<(u64, Late)> {
+        let (patience, waited_ms, late) = match self.waiting {
+            Waiting::Nothing => return None,
+            Waiting::Source => (source, self.source_waited_ms, Late::Source),
+            Waiting::Sink => (sink, self.sink_waited_ms, Late::Sink),
+        };
+        let since_ms = self.waiting_since_ms;
+        let idle_at = since_ms.saturating_add(patience.idle_ms);
+        let rate_at =
+            patience.min_rate.map_or(u64::MAX, |rate| rate.deadline_ms(since_ms, self.moved, waited_ms));
+        Some((idle_at.min(rate_at), late))
+    }
+
+    fn end_of_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Vec<u8>,
+        to: &mut Link,
+        pool: &BufferPool,
+    ) -> Result<(), PumpError> {
+        self.decoder.finish_at_eof().map_err(|_| PumpError::SourceEnded)?;
+        self.done = true;
+        self.encoder.write_end(None, output);
+        to.send(cx, output, &[], pool).map_err(PumpError::Sink)
+    }
+
+    fn wait(&mut self, end: Waiting, worker: &Worker) -> Poll<Result<(), PumpError>> {
+        if self.waiting != end {
+            self.settle(worker);
+            self.waiting = end;
+            self.waiting_since_ms = worker.deadlines.now_ms();
+        }
+        Poll::Pending
+    }
+
+    /// Adds the wait that is over to what its end has cost so far.
+    fn settle(&mut self, worker: &Worker) {
+        let waited_ms = worker.deadlines.now_ms().saturating_sub(self.waiting_since_ms);
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => {}
+            Waiting::Source => self.source_waited_ms += waited_ms,
+            Waiting::Sink => self.sink_waited_ms += waited_ms,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Bytes in both directions, after a protocol switch.
+
+use std::task::{Context, Poll};
+
+use ropeway_core::end::EndReason;
+
+use crate::connection::Client;
+use crate::link::Link;
+use crate::worker::Worker;
+
+/// A tunnel between a client and a server.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    idle_ms: u64,
+    last_byte_ms: u64,
+    to_server: Direction,
+    to_client: Direction,
+}
+
+/// One direction; it ends on its own, so that a half-closed connection keeps working in the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Direction {
+    #[default]
+    Open,
+    /// The source ended; what is left is being written.
+    Ending,
+    Closed,
+}
+
+impl Tunnel {
+    pub fn new(idle_ms: u64, now_ms: u64) -> Self {
+        Self { idle_ms, last_byte_ms: now_ms, to_server: Direction::Open, to_client: Direction::Open }
+    }
+
+    /// Passes bytes on until both directions have ended, one end breaks, or nothing moves for too long.
+    pub async fn run(mut self, worker: &Worker, client: &mut Client, server: &mut Link) -> EndReason {
+        std::future::poll_fn(|cx| self.poll(cx, worker, client, server)).await
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        client: &mut Client,
+        server: &mut Link,
+    ) -> Poll<EndReason> {
+        let now_ms = worker.deadlines.now_ms();
+        let before = client.link.received + server.received;
+        let up = self.to_server.poll(cx, worker, &mut client.link, server);
+        let down = self.to_client.poll(cx, worker, server, &mut client.link);
+        if up.is_err() || down.is_err() {
+            return Poll::Ready(EndReason::TunnelClosed);
+        }
+        if self.to_server == Direction::Closed && self.to_client == Direction::Closed {
+            return Poll::Ready(EndReason::TunnelClosed);
+        }
+        if client.link.received + server.received != before {
+            self.last_byte_ms = now_ms;
+        }
+        let due = self.last_byte_ms.saturating_add(self.idle_ms);
+        if client.slot.has_passed(due) {
+            return Poll::Ready(EndReason::TunnelTimeout);
+        }
+        if worker.must_abort() {
+            return Poll::Ready(EndReason::Shutdown);
+        }
+        client.slot.arm(due);
+        Poll::Pending
+    }
+}
+
+/// One end of the tunnel broke.
+struct Broken;
+
+impl Direction {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Result<(), Broken> {
+        while *self != Self::Closed {
+            match to.poll_flush(cx, &worker.buffers) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(flushed) => flushed.map_err(|_| Broken)?,
+            }
+            if *self == Self::Ending {
+                *self = Self::Closed;
+                // A socket that is closed already needs no end of stream.
+                let _ = to.shutdown_write();
+                return Ok(());
+            }
+            if !from.inbox.is_empty() {
+                let sent = to.send(cx, &[], from.inbox.as_slice(), &worker.buffers);
+                from.inbox.clear(&worker.buffers);
+                sent.map_err(|_| Broken)?;
+                continue;
+            }
+            let scratch = &mut *worker.scratch.borrow_mut();
+            let count = match from.poll_read(cx, &mut scratch.input) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(read) => read.map_err(|_| Broken)?,
+            };
+            if count == 0 {
+                *self = Self::Ending;
+                continue;
+            }
+            let bytes = scratch.input.get(..count).unwrap_or_default();
+            to.send(cx, &[], bytes, &worker.buffers).map_err(|_| Broken)?;
+        }
+        Ok(())
+    }
+}

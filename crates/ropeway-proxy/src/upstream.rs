@@ -1,0 +1,485 @@
+//! Upstreams and their servers: what is configured, what is learned, and who is usable now.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use ropeway_core::balance::{
+    AdminState, HealthState, Live, Needs, PeakEwma, PickTable, Policy, ServerState, ServerView, SlowStart,
+    effective_weight, select_tier,
+};
+use ropeway_core::health::{
+    Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, PassiveConfig, Transition,
+};
+use ropeway_core::retry::RetryPolicy;
+
+use crate::counters::{PerWorker, ServerCounters};
+
+/// The choice is refreshed for this long after a ramp, so that the full weight arrives in it.
+const RAMP_AFTERGLOW_MS: u64 = 2_000;
+
+/// A group of servers that can answer the same requests.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The members, in file order; picks refer to them by index.
+    pub servers: Vec<Server>,
+    /// How a server is chosen.
+    pub policy: Policy,
+    /// What is hashed, for the policies that hash.
+    pub hash_key: HashKey,
+    /// How long a connection may take to open.
+    pub connect_timeout_ms: u64,
+    /// Idle connections.
+    pub keep_alive: KeepAlive,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// How many retries there may be.
+    pub retry_budget: BudgetRules,
+    /// When failures of live traffic take a server out; `None` never.
+    pub passive: Option<PassiveConfig>,
+    /// Percentage of usable servers under which all are used; 0 means only when none is usable.
+    pub panic_threshold: u32,
+    /// How the share of a server that came back grows.
+    pub slow_start: Option<SlowStart>,
+    /// Whether a server must pass a check before its first request.
+    pub checked: bool,
+    /// State shared with the snapshots before and after.
+    pub live: Arc<UpstreamLive>,
+    /// What has to be tracked for the policy.
+    pub(crate) needs: Needs,
+    choice: ArcSwap<Choice>,
+}
+
+/// What a hashing policy hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    SourceIp,
+    /// The path without the query.
+    Path,
+    /// The request target.
+    Uri,
+    /// A request field, by name; requests without it fall back to the client's address.
+    Header(Box<[u8]>),
+    /// A cookie, by name; requests without it fall back to the client's address.
+    Cookie(Box<[u8]>),
+}
+
+/// How many retries a worker may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetRules {
+    /// Retries per hundred requests.
+    pub percent: u32,
+    /// Retries per second that are allowed beside.
+    pub floor_per_second: u32,
+}
+
+/// Rules of the pools of idle connections.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    /// How long a connection may stay idle, until the server names a time of its own.
+    pub idle_ms: u64,
+    /// Whether a server's `Keep-Alive: timeout=N` is believed.
+    pub learn: bool,
+    /// Most idle connections per worker and server; 0 closes after every request.
+    pub max_idle: usize,
+    /// Requests after which a connection is closed; 0 is unlimited.
+    pub max_requests: u64,
+}
+
+/// One member of an upstream.
+#[derive(Debug)]
+pub struct Server {
+    /// The name in logs, metrics and the admin API; the address unless configured.
+    pub name: Arc<str>,
+    /// The address as configured, for the Host field and for messages.
+    pub authority: Arc<str>,
+    /// Share of the traffic, 0 to 256; 0 takes no new traffic.
+    pub weight: u32,
+    /// Only used when no other server is usable.
+    pub backup: bool,
+    /// Most requests at one time; `None` is unlimited.
+    pub max_connections: Option<u32>,
+    /// Stable hash of the name, for the hashing policies.
+    pub identity: u64,
+    /// State shared with the snapshots before and after.
+    pub live: Arc<ServerLive>,
+}
+
+/// An address that a connection can be opened to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+}
+
+/// What all workers share of an upstream; survives a reload.
+#[derive(Debug, Default)]
+pub struct UpstreamLive {
+    cursor: Padded<AtomicU64>,
+    ejections: Mutex<EjectionBook<u64>>,
+}
+
+/// A value that shares its cache line with nothing.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// What all workers share of a server; survives a reload.
+#[derive(Debug)]
+pub struct ServerLive {
+    /// Requests in flight. Kept only while the policy or a cap needs it.
+    in_flight: Padded<AtomicU32>,
+    latency: PeakEwma,
+    passive: PassiveCell,
+    admin: AtomicU8,
+    health: AtomicU8,
+    ejected: AtomicBool,
+    up_since_ms: AtomicU64,
+    /// Weight set at run time, plus one; 0 leaves the configured one.
+    weight_override: AtomicU32,
+    endpoints: ArcSwap<Vec<Endpoint>>,
+    history: Mutex<History>,
+    /// Per-worker counters.
+    pub counters: PerWorker<ServerCounters>,
+}
+
+/// The outcome of the last look at all servers: who is picked from.
+#[derive(Debug)]
+pub struct Choice {
+    /// The table that picks are made with.
+    pub table: PickTable,
+    /// Whether servers that are known to be bad are used because too few others are left.
+    pub panic: bool,
+    /// Whether backup servers are used because no primary is usable.
+    pub backup: bool,
+}
+
+/// The configured part of an [`Upstream`].
+#[derive(Debug)]
+pub struct UpstreamSettings {
+    /// See [`Upstream::policy`].
+    pub policy: Policy,
+    /// See [`Upstream::hash_key`].
+    pub hash_key: HashKey,
+    /// See [`Upstream::connect_timeout_ms`].
+    pub connect_timeout_ms: u64,
+    /// See [`Upstream::keep_alive`].
+    pub keep_alive: KeepAlive,
+    /// See [`Upstream::retry`].
+    pub retry: RetryPolicy,
+    /// See [`Upstream::retry_budget`].
+    pub retry_budget: BudgetRules,
+    /// See [`Upstream::passive`].
+    pub passive: Option<PassiveConfig>,
+    /// See [`Upstream::panic_threshold`].
+    pub panic_threshold: u32,
+    /// See [`Upstream::slow_start`].
+    pub slow_start: Option<SlowStart>,
+    /// See [`Upstream::checked`].
+    pub checked: bool,
+}
+
+impl Upstream {
+    /// An upstream whose choice is made from the live state of its servers as it is at `now_ms`.
+    #[must_use]
+    pub fn new(
+        name: Arc<str>,
+        servers: Vec<Server>,
+        settings: UpstreamSettings,
+        live: Arc<UpstreamLive>,
+        now_ms: u64,
+    ) -> Self {
+        let empty = Choice { table: PickTable::build(&settings.policy, &[]), panic: false, backup: false };
+        let upstream = Self {
+            name,
+            servers,
+            policy: settings.policy,
+            hash_key: settings.hash_key,
+            connect_timeout_ms: settings.connect_timeout_ms,
+            keep_alive: settings.keep_alive,
+            retry: settings.retry,
+            retry_budget: settings.retry_budget,
+            passive: settings.passive,
+            panic_threshold: settings.panic_threshold,
+            slow_start: settings.slow_start,
+            checked: settings.checked,
+            needs: settings.policy.needs(),
+            live,
+            choice: ArcSwap::from_pointee(empty),
+        };
+        upstream.refresh(now_ms);
+        upstream
+    }
+
+    /// Who is picked from now.
+    #[must_use]
+    pub fn choice(&self) -> arc_swap::Guard<Arc<Choice>> {
+        self.choice.load()
+    }
+
+    /// Looks at the state of all servers again and publishes the new choice. To be called after every change of a
+    /// server's state, address or weight, and about once a second while [`Self::is_ramping`].
+    pub fn refresh(&self, now_ms: u64) {
+        let views: Vec<ServerView> = self.servers.iter().map(|server| self.view(server, now_ms)).collect();
+        let selection = select_tier(&views, self.panic_threshold);
+        self.choice.store(Arc::new(Choice {
+            table: PickTable::build(&self.policy, &selection.candidates),
+            panic: selection.panic,
+            backup: selection.backup,
+        }));
+    }
+
+    /// Whether a server's share is still growing.
+    #[must_use]
+    pub fn is_ramping(&self, now_ms: u64) -> bool {
+        self.slow_start.is_some_and(|ramp| {
+            self.servers.iter().any(|server| {
+                let since = server.live.up_since_ms();
+                since != 0 && now_ms.saturating_sub(since) <= ramp.window_ms.saturating_add(RAMP_AFTERGLOW_MS)
+            })
+        })
+    }
+
+    /// Ends the ejections whose time is over. Returns whether any did, so that the caller refreshes.
+    pub fn end_ejections(&self, now_ms: u64) -> bool {
+        let Some(config) = &self.passive else { return false };
+        let returned = self.live.ejections().expire(now_ms, config);
+        let mut any = false;
+        for server in &self.servers {
+            if returned.contains(&server.identity) && server.live.ejected.swap(false, Release) {
+                server.live.passive.reset();
+                server.live.came_up(now_ms);
+                server.live.note(now_ms, Condition::Ejected, Condition::Up, Cause::EjectionEnded, None);
+                tracing::info!(upstream = %self.name, server = %server.name, "ejected server returns");
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Whether the names of all servers fail to resolve.
+    pub(crate) fn is_unresolved(&self) -> bool {
+        self.servers.iter().all(|server| server.live.endpoints.load().is_empty())
+    }
+
+    /// Whether requests in flight at this server are counted: only when the policy or a cap reads the count, because
+    /// the counter is shared by all workers.
+    #[inline]
+    pub(crate) fn counts_in_flight(&self, server: &Server) -> bool {
+        self.needs.in_flight || server.max_connections.is_some()
+    }
+
+    /// Counts a failure of live traffic and ejects the server when it was one too many.
+    pub(crate) fn report_failure(&self, index: u32, kind: FailureKind, now_ms: u64) {
+        let Some(config) = &self.passive else { return };
+        let Some(server) = self.servers.get(index as usize) else { return };
+        if !server.live.passive.on_failure(kind, config) || server.live.is_ejected() {
+            return;
+        }
+        let until = self.live.ejections().try_eject(&server.identity, now_ms, self.servers.len(), config);
+        if let Some(until_ms) = until {
+            server.live.ejected.store(true, Release);
+            server.live.note(now_ms, Condition::Up, Condition::Ejected, Cause::RequestsFailed(kind), None);
+            let seconds = until_ms.saturating_sub(now_ms) / 1_000;
+            tracing::warn!(upstream = %self.name, server = %server.name, ?kind, seconds, "server ejected");
+            self.refresh(now_ms);
+        }
+    }
+
+    /// Ends a streak of failures.
+    #[inline]
+    pub(crate) fn report_success(&self, index: u32) {
+        if self.passive.is_some()
+            && let Some(server) = self.servers.get(index as usize)
+        {
+            server.live.passive.on_success();
+        }
+    }
+
+    fn view(&self, server: &Server, now_ms: u64) -> ServerView {
+        let live = &server.live;
+        let ramp = match (self.slow_start, live.up_since_ms()) {
+            (Some(ramp), since) if since != 0 => ramp.factor(now_ms.saturating_sub(since)),
+            _ => 1.0,
+        };
+        ServerView {
+            identity: server.identity,
+            weight: effective_weight(live.weight_override().unwrap_or(server.weight), ramp),
+            backup: server.backup,
+            state: ServerState {
+                admin: live.admin(),
+                health: if self.checked { live.health() } else { HealthState::Up },
+                ejected: live.is_ejected(),
+                resolved: !live.endpoints.load().is_empty(),
+            },
+        }
+    }
+}
+
+impl Server {
+    /// What the server is called in Host when the client's own is not passed on.
+    pub(crate) fn host_field(&self) -> &str {
+        if self.authority.starts_with("unix:") { "localhost" } else { &self.authority }
+    }
+}
+
+impl UpstreamLive {
+    fn ejections(&self) -> MutexGuard<'_, EjectionBook<u64>> {
+        self.ejections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live for Upstream {
+    #[inline]
+    fn next_cursor(&self) -> u64 {
+        self.live.cursor.0.fetch_add(1, Relaxed)
+    }
+
+    #[inline]
+    fn in_flight(&self, server: u32) -> u32 {
+        self.servers.get(server as usize).map_or(u32::MAX, |server| server.live.in_flight())
+    }
+
+    #[inline]
+    fn latency(&self, server: u32) -> Option<&PeakEwma> {
+        self.servers.get(server as usize).map(|server| &server.live.latency)
+    }
+
+    #[inline]
+    fn has_capacity(&self, server: u32) -> bool {
+        self.servers.get(server as usize).is_some_and(|server| {
+            server.max_connections.is_none_or(|most| server.live.in_flight.0.load(Relaxed) < most)
+        })
+    }
+}
+
+impl ServerLive {
+    /// State of a server of which nothing is known but its addresses (empty: not resolved yet).
+    #[must_use]
+    pub fn new(workers: usize, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            in_flight: Padded::default(),
+            latency: PeakEwma::new(PeakEwma::DEFAULT_DECAY_US),
+            passive: PassiveCell::default(),
+            admin: AtomicU8::new(AdminState::Ready as u8),
+            health: AtomicU8::new(HealthState::Unchecked as u8),
+            ejected: AtomicBool::new(false),
+            up_since_ms: AtomicU64::new(0),
+            weight_override: AtomicU32::new(0),
+            endpoints: ArcSwap::from_pointee(endpoints),
+            history: Mutex::new(History::default()),
+            counters: PerWorker::new(workers),
+        }
+    }
+
+    /// Requests in flight, while the policy or a cap needs them counted.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.0.load(Relaxed)
+    }
+
+    /// The moving average of the response time.
+    #[must_use]
+    pub fn latency(&self) -> &PeakEwma {
+        &self.latency
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub fn admin(&self) -> AdminState {
+        match self.admin.load(Acquire) {
+            state if state == AdminState::Drain as u8 => AdminState::Drain,
+            state if state == AdminState::Disabled as u8 => AdminState::Disabled,
+            _ => AdminState::Ready,
+        }
+    }
+
+    /// Sets what the operator decided. The caller refreshes the upstream.
+    pub fn set_admin(&self, state: AdminState) {
+        self.admin.store(state as u8, Release);
+    }
+
+    /// What active checks say.
+    #[must_use]
+    pub fn health(&self) -> HealthState {
+        match self.health.load(Acquire) {
+            state if state == HealthState::Up as u8 => HealthState::Up,
+            state if state == HealthState::Down as u8 => HealthState::Down,
+            _ => HealthState::Unchecked,
+        }
+    }
+
+    /// Sets what active checks say. The caller refreshes the upstream.
+    pub fn set_health(&self, state: HealthState, now_ms: u64) {
+        let before = self.health.swap(state as u8, Release);
+        if state == HealthState::Up && before == HealthState::Down as u8 {
+            self.came_up(now_ms);
+        }
+    }
+
+    /// Whether failures of live traffic took the server out.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.ejected.load(Acquire)
+    }
+
+    /// When the server came back, in milliseconds of the process's clock; 0 when it never went.
+    #[must_use]
+    pub fn up_since_ms(&self) -> u64 {
+        self.up_since_ms.load(Relaxed)
+    }
+
+    /// The weight set at run time.
+    #[must_use]
+    pub fn weight_override(&self) -> Option<u32> {
+        self.weight_override.load(Relaxed).checked_sub(1)
+    }
+
+    /// Sets or takes back a weight. The caller refreshes the upstream.
+    pub fn set_weight_override(&self, weight: Option<u32>) {
+        self.weight_override.store(weight.map_or(0, |weight| weight.saturating_add(1)), Relaxed);
+    }
+
+    /// Where the server is; empty while its name does not resolve.
+    #[must_use]
+    pub fn endpoints(&self) -> Arc<Vec<Endpoint>> {
+        self.endpoints.load_full()
+    }
+
+    /// Sets where the server is. The caller refreshes the upstream when it was or becomes empty.
+    pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
+        self.endpoints.store(Arc::new(endpoints));
+    }
+
+    /// The latest changes of state.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a change of state to the history.
+    pub fn note(&self, at_ms: u64, from: Condition, to: Condition, cause: Cause, detail: Option<Box<str>>) {
+        self.history().push(Transition { at_ms, from, to, cause }, detail);
+    }
+
+    fn came_up(&self, now_ms: u64) {
+        self.up_since_ms.store(now_ms.max(1), Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn begin_request(&self) {
+        self.in_flight.0.fetch_add(1, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn end_request(&self) {
+        self.in_flight.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,276 @@
+//! One worker: a thread with its own event loop, sockets, buffers, idle connections and counters.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use arc_swap::ArcSwap;
+use ropeway_core::balance::Rng;
+use ropeway_core::retry::RetryBudget;
+
+use crate::access_log::{LogBuffer, LogSender, RequestId};
+use crate::buffers::{BufferPool, Scratch};
+use crate::clock::Clock;
+use crate::counters::{PerWorker, WorkerCounters};
+use crate::deadline::Deadlines;
+use crate::exchange::Exchange;
+use crate::pool::Pool;
+use crate::snapshot::Snapshot;
+use crate::upstream::Upstream;
+
+/// Exchanges kept for reuse; more than this many at one time are made anew.
+const POOLED_EXCHANGES: usize = 1024;
+/// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
+/// drain begins is still answered.
+const DRAIN_IDLE_MS: u64 = 1_000;
+
+/// What all workers of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub clock: Clock,
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Open client connections.
+    pub open: Arc<AtomicU32>,
+    /// Requests in flight, counted only while there is a cap on them.
+    pub active: AtomicU32,
+    pub counters: PerWorker<WorkerCounters>,
+    pub log: LogSender,
+    /// Distinguishes the request ids of this process from those of others.
+    pub process_id: u64,
+}
+
+/// The state of one worker thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub deadlines: Rc<Deadlines>,
+    pub scratch: RefCell<Scratch>,
+    pub buffers: BufferPool,
+    pub random: RefCell<Rng>,
+    pub log: RefCell<LogBuffer>,
+    view: RefCell<Rc<View>>,
+    exchanges: RefCell<Vec<Box<Exchange>>>,
+    phase: Cell<Phase>,
+    requests: Cell<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining { since_ms: u64 },
+    Aborting,
+}
+
+/// A snapshot as one worker sees it, with that worker's own pools.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub snapshot: Arc<Snapshot>,
+    pub upstreams: Vec<UpstreamView>,
+}
+
+/// One worker's share of an upstream.
+#[derive(Debug)]
+pub(crate) struct UpstreamView {
+    /// By index of the server.
+    pub pools: Vec<Rc<Pool>>,
+    pub budget: Rc<RefCell<RetryBudget>>,
+}
+
+impl Worker {
+    pub fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let snapshot = shared.snapshot.load_full();
+        let deadlines = Rc::new(Deadlines::default());
+        deadlines.sweep(shared.clock.now_ms());
+        Self {
+            index,
+            deadlines,
+            scratch: RefCell::new(Scratch::new()),
+            buffers: BufferPool::default(),
+            random: RefCell::new(Rng::new(shared.process_id ^ (index as u64).rotate_left(32))),
+            log: RefCell::new(shared.log.buffer()),
+            view: RefCell::new(Rc::new(View::new(snapshot, None))),
+            exchanges: RefCell::default(),
+            phase: Cell::new(Phase::Serving),
+            requests: Cell::new(0),
+            shared,
+        }
+    }
+
+    /// The snapshot in service.
+    #[inline]
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Puts a snapshot into service; pools of servers that stay are kept, those of servers that go are closed.
+    pub fn adopt(&self, snapshot: Arc<Snapshot>) {
+        let old = self.view();
+        let new = View::new(snapshot, Some(&old));
+        old.close_what_is_gone(&new, self);
+        *self.view.borrow_mut() = Rc::new(new);
+    }
+
+    /// This worker's own counters.
+    #[inline]
+    pub fn counters(&self) -> Option<&WorkerCounters> {
+        self.shared.counters.of(self.index)
+    }
+
+    /// An exchange that is not in use.
+    #[inline]
+    pub fn take_exchange(&self) -> Box<Exchange> {
+        self.exchanges.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives an exchange back.
+    #[inline]
+    pub fn give_exchange(&self, mut exchange: Box<Exchange>) {
+        exchange.reset();
+        let mut exchanges = self.exchanges.borrow_mut();
+        if exchanges.len() < POOLED_EXCHANGES {
+            exchanges.push(exchange);
+        }
+    }
+
+    /// The id of the next request.
+    #[inline]
+    pub fn next_request_id(&self) -> RequestId {
+        let count = self.requests.get().wrapping_add(1);
+        self.requests.set(count);
+        // The worker's index in the upper bits keeps the ids of workers apart.
+        RequestId { process: self.shared.process_id, sequence: ((self.index as u64) << 48) | count }
+    }
+
+    /// What is done ten times a second.
+    pub fn tick(&self) {
+        let now_ms = self.shared.clock.now_ms();
+        self.deadlines.sweep(now_ms);
+        self.log.borrow_mut().flush();
+    }
+
+    /// What is done about twice a second.
+    pub fn sweep_pools(&self) {
+        let view = self.view();
+        let now_ms = self.deadlines.now_ms();
+        view.each_pool(|pool, upstream, index| {
+            if let Some(counters) = counters_of(upstream, index, self.index) {
+                pool.sweep(&upstream.keep_alive, counters, now_ms);
+            }
+        });
+    }
+
+    /// Begins to drain: idle connections are closed soon, and responses announce the close.
+    pub fn drain(&self) {
+        if self.phase.get() == Phase::Serving {
+            self.phase.set(Phase::Draining { since_ms: self.deadlines.now_ms() });
+        }
+        self.deadlines.wake_all();
+    }
+
+    /// Gives up on what is left.
+    pub fn abort(&self) {
+        self.phase.set(Phase::Aborting);
+        self.deadlines.wake_all();
+    }
+
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.phase.get() != Phase::Serving
+    }
+
+    #[inline]
+    pub fn must_abort(&self) -> bool {
+        self.phase.get() == Phase::Aborting
+    }
+
+    /// When a connection that is idle now is to be closed because of a drain.
+    #[inline]
+    pub fn idle_close_at(&self) -> Option<u64> {
+        match self.phase.get() {
+            Phase::Serving => None,
+            Phase::Draining { since_ms } => Some(since_ms + DRAIN_IDLE_MS),
+            Phase::Aborting => Some(0),
+        }
+    }
+}
+
+/// The counters that a worker keeps for a server.
+#[inline]
+pub(crate) fn counters_of(
+    upstream: &Upstream,
+    server: usize,
+    worker: usize,
+) -> Option<&crate::counters::ServerCounters> {
+    upstream.servers.get(server)?.live.counters.of(worker)
+}
+
+impl View {
+    /// The upstream of a route, and this worker's share of it.
+    #[inline]
+    pub fn upstream(&self, route: &crate::snapshot::Route) -> Option<(&Upstream, &UpstreamView)> {
+        Some((self.snapshot.upstreams.get(route.upstream)?, self.upstreams.get(route.upstream)?))
+    }
+
+    fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
+        let known = before.map(Self::by_name).unwrap_or_default();
+        let upstreams = snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| {
+                let rules = upstream.retry_budget;
+                let (old_pools, budget) = match known.get(&*upstream.name) {
+                    Some((pools, old, view)) if old.retry_budget == rules => {
+                        (Some(pools), Some(&view.budget))
+                    }
+                    Some((pools, ..)) => (Some(pools), None),
+                    None => (None, None),
+                };
+                let pools = upstream.servers.iter().map(|server| {
+                    old_pools
+                        .and_then(|pools| pools.get(&*server.authority))
+                        .map_or_else(Rc::default, |pool| Rc::clone(pool))
+                });
+                UpstreamView {
+                    pools: pools.collect(),
+                    budget: budget.map_or_else(
+                        || Rc::new(RefCell::new(RetryBudget::new(rules.percent, rules.floor_per_second))),
+                        Rc::clone,
+                    ),
+                }
+            })
+            .collect();
+        Self { snapshot, upstreams }
+    }
+
+    /// The pools by upstream name and server address.
+    #[allow(clippy::type_complexity)]
+    fn by_name(&self) -> HashMap<&str, (HashMap<&str, &Rc<Pool>>, &Upstream, &UpstreamView)> {
+        let pairs = self.snapshot.upstreams.iter().zip(&self.upstreams);
+        pairs
+            .map(|(upstream, view)| {
+                let addresses = upstream.servers.iter().map(|server| &*server.authority);
+                (&*upstream.name, (addresses.zip(&view.pools).collect(), &**upstream, view))
+            })
+            .collect()
+    }
+
+    fn close_what_is_gone(&self, new: &Self, worker: &Worker) {
+        self.each_pool(|pool, upstream, index| {
+            let kept = new.upstreams.iter().flat_map(|view| &view.pools).any(|other| Rc::ptr_eq(other, pool));
+            if !kept && let Some(counters) = counters_of(upstream, index, worker.index) {
+                pool.clear(counters, &worker.buffers);
+            }
+        });
+    }
+
+    fn each_pool(&self, mut visit: impl FnMut(&Rc<Pool>, &Upstream, usize)) {
+        for (upstream, view) in self.snapshot.upstreams.iter().zip(&self.upstreams) {
+            for (index, pool) in view.pools.iter().enumerate() {
+                visit(pool, upstream, index);
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::place::{Place, Source};
 
 /// The environment variables that `${NAME}` may name.
@@ -59,6 +59,17 @@ impl Context {
 
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// True when something is wrong so far.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// True when a file, or all tables of a kind, could not be read at all.
+    pub(crate) fn tables_are_missing(&self) -> bool {
+        let codes = ["bad-include", "not-utf8", "syntax", "unreadable-file", "wrong-header"];
+        self.diagnostics.iter().any(|one| codes.contains(&one.code))
     }
 
     /// Runs `inner` one key further down.

@@ -11,6 +11,7 @@
 
 mod check;
 mod context;
+mod describe;
 mod diagnostic;
 mod include;
 mod interpolate;
@@ -25,6 +26,7 @@ mod shape;
 mod suggest;
 
 pub use context::Environment;
+pub use describe::{commented_default, json_schema, reference_markdown};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Style};
 pub use load::{Loaded, load, load_with, parse, parse_with};
 pub use place::{Located, Place, Source};

@@ -65,7 +65,10 @@ impl<'c, 'a> Reader<'c, 'a> {
     fn absent<K: Kind>(&mut self, key: &'static str, kind: &K) -> K::Value {
         if kind.presence() == Presence::Required {
             let message = format!("{} needs the key `{key}`", self.what());
-            self.context.report(Diagnostic::error("missing-key", &self.place, message));
+            let example = format!("{key} = {}", kind.shape().example());
+            self.context.report(
+                Diagnostic::error("missing-key", &self.place, message).help(format!("add `{example}`")),
+            );
         }
         kind.fallback(&self.place)
     }

@@ -1,7 +1,7 @@
 //! Draws a diagnostic for people: the message, the line with a caret, and the help.
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
 use crate::diagnostic::{Diagnostic, Severity, Style};
 use crate::place::Place;
@@ -15,9 +15,18 @@ pub(crate) fn render(diagnostic: &Diagnostic, style: Style) -> String {
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(&diagnostic.message).id(diagnostic.code));
-    group = draw_place(group, &diagnostic.place, &diagnostic.label, AnnotationKind::Primary);
-    for (place, why) in &diagnostic.related {
-        group = draw_place(group, place, why, AnnotationKind::Context);
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        diagnostic.related.iter().partition(|(place, _)| place.source() == diagnostic.place.source());
+    group = group.element(match diagnostic.place.is_whole_file() {
+        true => Element::from(Origin::path(diagnostic.place.source().name())),
+        false => {
+            let primary = annotation(AnnotationKind::Primary, &diagnostic.place, &diagnostic.label);
+            let related = here.iter().map(|(place, why)| annotation(AnnotationKind::Context, place, why));
+            Element::from(excerpt(&diagnostic.place).annotation(primary).annotations(related))
+        }
+    });
+    for (place, why) in elsewhere {
+        group = group.element(excerpt(place).annotation(annotation(AnnotationKind::Context, place, why)));
     }
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help));
@@ -25,13 +34,12 @@ pub(crate) fn render(diagnostic: &Diagnostic, style: Style) -> String {
     renderer(style).term_width(WIDTH).render(&[group])
 }
 
-fn draw_place<'a>(group: Group<'a>, place: &'a Place, label: &'a str, kind: AnnotationKind) -> Group<'a> {
-    if place.is_whole_file() {
-        return group.element(Origin::path(place.source().name()));
-    }
-    let label = (!label.is_empty()).then_some(label);
-    let annotation = kind.span(place.span()).label(label);
-    group.element(Snippet::source(place.source().text()).path(place.source().name()).annotation(annotation))
+fn excerpt(place: &Place) -> Snippet<'_, Annotation<'_>> {
+    Snippet::source(place.source().text()).path(place.source().name())
+}
+
+fn annotation<'a>(kind: AnnotationKind, place: &Place, label: &'a str) -> Annotation<'a> {
+    kind.span(place.span()).label((!label.is_empty()).then_some(label))
 }
 
 fn renderer(style: Style) -> Renderer {

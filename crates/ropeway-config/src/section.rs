@@ -70,11 +70,7 @@ macro_rules! section {
             }
         }
 
-        impl $crate::kind::Named for $name {
-            fn name(&self) -> &$crate::place::Located<String> {
-                &self.name
-            }
-        }
+        impl $crate::kind::Named for $name {}
     };
     (
         $(#[doc = $doc:literal])*

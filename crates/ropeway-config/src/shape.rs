@@ -1,5 +1,6 @@
 //! What a value may look like: the description behind the JSON schema, the reference and the starter file.
 
+use crate::kind::quote;
 use crate::section::{Section, keys_of};
 
 /// One key of a section.
@@ -60,6 +61,35 @@ pub(crate) enum Shape {
     Table(TableShape),
     /// Tables by name: `[listener.NAME]`.
     Named(TableShape),
+}
+
+impl Shape {
+    /// A typical value, as TOML.
+    pub(crate) fn example(&self) -> String {
+        match self {
+            Shape::Boolean => "true".to_owned(),
+            Shape::False => "false".to_owned(),
+            Shape::Integer { max, .. } => max.min(&10).to_string(),
+            Shape::Number { min, .. } => min.to_string(),
+            Shape::Quantity { max, .. } => max.clone(),
+            Shape::Text { example, .. } => quote(example),
+            Shape::Choice(words) => words.first().map(|(word, _)| quote(word)).unwrap_or_default(),
+            Shape::List(element) => format!("[{}]", element.example()),
+            Shape::OneOf(shapes) => shapes.first().map(Shape::example).unwrap_or_default(),
+            Shape::Pairs { example, .. } => (*example).to_owned(),
+            Shape::Table(_) | Shape::Named(_) => "{}".to_owned(),
+        }
+    }
+
+    /// The table among what the value may be, if any.
+    pub(crate) fn as_table(&self) -> Option<TableShape> {
+        match self {
+            Shape::Table(table) | Shape::Named(table) => Some(*table),
+            Shape::List(element) => element.as_table(),
+            Shape::OneOf(shapes) => shapes.iter().find_map(Shape::as_table),
+            _ => None,
+        }
+    }
 }
 
 /// A section, as a description.

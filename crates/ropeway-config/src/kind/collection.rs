@@ -15,17 +15,34 @@ use crate::shape::{Presence, Shape, TableShape};
 
 /// A list of `kind`; empty when absent. Elements that cannot be read are reported and left out.
 pub(crate) fn list<K: Kind>(kind: K) -> List<K> {
-    List { kind, single: false }
+    List { kind, single: false, at_least_one: false }
 }
 
-/// A list of `kind`, or one value without the brackets; at least one.
+/// A list of `kind`, or one value without the brackets; empty when absent.
 pub(crate) fn one_or_many<K: Kind>(kind: K) -> List<K> {
-    List { kind, single: true }
+    List { kind, single: true, at_least_one: false }
+}
+
+/// `list`, which must be given and not be empty.
+pub(crate) fn at_least_one<K: Kind>(list: List<K>) -> List<K> {
+    List { at_least_one: true, ..list }
 }
 
 pub(crate) struct List<K> {
     kind: K,
     single: bool,
+    at_least_one: bool,
+}
+
+impl<K: Kind> List<K> {
+    fn refuse_empty(&self, context: &mut Context, node: Node<'_>) {
+        let is_empty = node.value.as_array().is_some_and(|elements| elements.is_empty());
+        if self.at_least_one && is_empty {
+            let message = format!("`{}` is empty", context.key());
+            let complaint = Diagnostic::error("empty-list", &node.place(), message);
+            context.report(complaint.help(format!("write `{} = {}`", context.key(), self.shape().example())));
+        }
+    }
 }
 
 impl<K: Kind> Kind for List<K> {
@@ -37,19 +54,19 @@ impl<K: Kind> Kind for List<K> {
     }
 
     fn read(&self, context: &mut Context, node: Node<'_>) -> Option<Vec<K::Value>> {
+        self.refuse_empty(context, node);
         match node.elements() {
             Some(elements) => Some(elements.filter_map(|element| self.kind.read(context, element)).collect()),
             None if self.single => self.kind.read(context, node).map(|value| vec![value]),
             None => {
-                let complaint = wrong_type(context, node, "a list in brackets");
-                context.report(complaint);
+                report_not_a_list(context, node, self.kind.shape().as_table().is_some());
                 None
             }
         }
     }
 
     fn presence(&self) -> Presence {
-        Presence::Default("[]".to_owned())
+        if self.at_least_one { Presence::Required } else { Presence::Default("[]".to_owned()) }
     }
 
     fn fallback(&self, _place: &Place) -> Vec<K::Value> {
@@ -67,10 +84,24 @@ impl<K: Kind> Kind for List<K> {
     }
 }
 
-/// A section with a name in its header.
-pub(crate) trait Named: Section {
-    fn name(&self) -> &Located<String>;
+fn report_not_a_list(context: &mut Context, node: Node<'_>, of_tables: bool) {
+    let complaint = wrong_type(context, node, "a list in brackets");
+    let brackets = format!("[{}]", node.place().text());
+    let complaint = match (node.value.is_table(), of_tables) {
+        (true, true) => {
+            let key = context.key();
+            let complaint =
+                complaint.help(format!("there can be several, so the header has two brackets: `[[{key}]]`"));
+            Diagnostic { code: "wrong-header", ..complaint }
+        }
+        (true, false) => complaint,
+        (false, _) => complaint.help(format!("write {brackets}")).replacement(brackets),
+    };
+    context.report(complaint);
 }
+
+/// A section with a name in its header.
+pub(crate) trait Named: Section {}
 
 /// Tables by name: `[listener.NAME]`, in the order of the file.
 pub(crate) fn named<T: Named>() -> NamedTables<T> {
@@ -114,7 +145,7 @@ fn read_named<T: Named>(context: &mut Context, entry: &Entry<'_>) -> Option<T> {
         let what = context.key().to_owned();
         let message =
             format!("`{what}` holds tables by name, and `{}` is {}", entry.key, entry.node.type_name());
-        let complaint = Diagnostic::error("wrong-type", &entry.key_place, message);
+        let complaint = Diagnostic::error("wrong-header", &entry.key_place, message);
         context.report(
             complaint.help(format!("give the {what} a name: `[{what}.web]`, with `{}` below it", entry.key)),
         );

@@ -125,7 +125,7 @@ fn read_duration(context: &mut Context, node: Node<'_>) -> Option<Duration> {
     let text = interpolated(context, node, text)?;
     let value = parse(&text);
     if value.is_none() {
-        let message = format!("`{}` is not a duration: \"{text}\"", context.key());
+        let message = format!("`{}`: \"{text}\" is not a duration", context.key());
         let complaint = Diagnostic::error("bad-duration", &node.place(), message);
         context.report(
             complaint.help("write a whole number and a unit, such as \"250ms\", \"5s\", \"1m30s\" or \"1h\""),

@@ -10,9 +10,9 @@ mod table;
 mod text;
 
 pub(crate) use choice::{Choice, choice, choices};
-pub(crate) use collection::{Named, list, named, one_or_many, pairs};
+pub(crate) use collection::{Named, at_least_one, list, named, one_or_many, pairs};
 pub(crate) use duration::{duration, duration_or_off, hours, millis, minutes, seconds};
-pub(crate) use modifier::{converted, derived, located, optional, or, or_false, required};
+pub(crate) use modifier::{converted, derived, located, optional, or, or_false};
 pub(crate) use number::{boolean, fraction, integer, limit};
 pub(crate) use size::{KIB, MIB, size, size_or_unlimited};
 pub(crate) use table::{short_for, table};
@@ -49,5 +49,5 @@ pub(crate) trait Kind {
 /// Reports that `node` is of the wrong type; `expected` completes "expected ...".
 pub(crate) fn wrong_type(context: &mut Context, node: Node<'_>, expected: &str) -> Diagnostic {
     let message = format!("`{}` is {}, expected {expected}", context.key(), node.type_name());
-    Diagnostic::error("wrong-type", &node.place(), message).label(format!("expected {expected}"))
+    Diagnostic::error("wrong-type", &node.place(), message)
 }

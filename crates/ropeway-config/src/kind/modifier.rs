@@ -81,35 +81,6 @@ impl<K: Kind> Kind for Optional<K> {
     }
 }
 
-/// `kind`, which must be given even though its absence would mean something.
-pub(crate) fn required<K: Kind>(kind: K) -> RequiredKind<K> {
-    RequiredKind { kind }
-}
-
-pub(crate) struct RequiredKind<K> {
-    kind: K,
-}
-
-impl<K: Kind> Kind for RequiredKind<K> {
-    type Value = K::Value;
-
-    fn shape(&self) -> Shape {
-        self.kind.shape()
-    }
-
-    fn read(&self, context: &mut Context, node: Node<'_>) -> Option<K::Value> {
-        self.kind.read(context, node)
-    }
-
-    fn fallback(&self, place: &Place) -> K::Value {
-        self.kind.fallback(place)
-    }
-
-    fn render(&self, value: &K::Value) -> String {
-        self.kind.render(value)
-    }
-}
-
 /// `kind`; absent, its stand-in until a later step works the value out, as `how` tells the operator.
 pub(crate) fn derived<K: Kind>(kind: K, how: &'static str) -> Derived<K> {
     Derived { kind, how }

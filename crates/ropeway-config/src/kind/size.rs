@@ -134,7 +134,7 @@ fn read_size(context: &mut Context, node: Node<'_>) -> Option<u64> {
 }
 
 fn report_bad_size(context: &mut Context, node: Node<'_>, text: &str) {
-    let message = format!("`{}` is not a size: \"{text}\"", context.key());
+    let message = format!("`{}`: \"{text}\" is not a size", context.key());
     let complaint = Diagnostic::error("bad-size", &node.place(), message);
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', ' ']);
     let unit = text.trim_start_matches(digits).trim().to_ascii_uppercase();

@@ -7,7 +7,7 @@ use crate::context::{Context, Entry, Node};
 use crate::place::Place;
 use crate::reader::read_section;
 use crate::section::{Section, absent, keys_of};
-use crate::shape::{Presence, Shape, TableShape};
+use crate::shape::{KeySpec, Presence, Shape, TableShape};
 
 /// A table. Absent, it is the same as an empty one.
 pub(crate) fn table<T: Section>() -> Table<T> {
@@ -52,7 +52,8 @@ fn example_of<T: Section>(key: &str) -> String {
     format!("write `{key} = {{ {first} = ... }}`")
 }
 
-/// A table, or a single value that stands for the table with only `key` given.
+/// A table, or a single value that stands for the table with only `key` given. Absent, it is what the absence of that
+/// key means.
 pub(crate) fn short_for<T: Section>(key: &'static str) -> ShortFor<T> {
     ShortFor { key, table: table() }
 }
@@ -62,12 +63,22 @@ pub(crate) struct ShortFor<T> {
     table: Table<T>,
 }
 
+impl<T: Section> ShortFor<T> {
+    fn short(&self) -> Option<KeySpec> {
+        keys_of::<T>().into_iter().find(|spec| spec.name == self.key)
+    }
+}
+
 impl<T: Section> Kind for ShortFor<T> {
     type Value = T;
 
     fn shape(&self) -> Shape {
-        let short = keys_of::<T>().into_iter().find(|spec| spec.name == self.key).map(|spec| spec.shape);
+        let short = self.short().map(|spec| spec.shape);
         Shape::OneOf(short.into_iter().chain([self.table.shape()]).collect())
+    }
+
+    fn presence(&self) -> Presence {
+        self.short().map_or(Presence::Required, |spec| spec.presence)
     }
 
     fn read(&self, context: &mut Context, node: Node<'_>) -> Option<T> {

@@ -56,22 +56,32 @@ impl TextError {
 
 /// A string that is a `T`.
 pub(crate) fn text<T: Text>() -> TextKind<T> {
-    TextKind(PhantomData)
+    TextKind { example: T::EXAMPLE, value: PhantomData }
 }
 
-pub(crate) struct TextKind<T>(PhantomData<T>);
+pub(crate) struct TextKind<T> {
+    example: &'static str,
+    value: PhantomData<T>,
+}
+
+impl<T> TextKind<T> {
+    /// With an example that fits the key better than the type's own.
+    pub(crate) fn such_as(mut self, example: &'static str) -> TextKind<T> {
+        self.example = example;
+        self
+    }
+}
 
 impl<T: Text> Kind for TextKind<T> {
     type Value = T;
 
     fn shape(&self) -> Shape {
-        Shape::Text { what: T::WHAT, example: T::EXAMPLE }
+        Shape::Text { what: T::WHAT, example: self.example }
     }
 
     fn read(&self, context: &mut Context, node: Node<'_>) -> Option<T> {
         let DeValue::String(text) = node.value else {
-            let complaint = wrong_type(context, node, &format!("{} such as \"{}\"", T::WHAT, T::EXAMPLE));
-            context.report(complaint);
+            self.report_unquoted(context, node);
             return None;
         };
         let text = interpolated(context, node, text)?;
@@ -93,8 +103,24 @@ impl<T: Text> Kind for TextKind<T> {
     }
 }
 
+impl<T: Text> TextKind<T> {
+    /// Offers the value in quotes, where that would be right or nearly so.
+    fn report_unquoted(&self, context: &mut Context, node: Node<'_>) {
+        let complaint = wrong_type(context, node, &format!("{} such as \"{}\"", T::WHAT, self.example));
+        let is_scalar = !node.value.is_table() && !node.value.is_array();
+        let meant = match T::parse(node.place().text()) {
+            Ok(value) => Some(value.write()),
+            Err(error) => error.meant,
+        };
+        context.report(match meant.filter(|_| is_scalar).map(|meant| quote(&meant)) {
+            Some(meant) => complaint.help(format!("did you mean {meant}?")).replacement(meant),
+            None => complaint,
+        });
+    }
+}
+
 fn complain(key: &str, node: Node<'_>, what: &str, text: &str, error: TextError) -> Diagnostic {
-    let message = format!("`{key}` is not {what}: {}", quote(text));
+    let message = format!("`{key}`: {} is not {what}", quote(text));
     let mut complaint = Diagnostic::error("bad-value", &node.place(), message).label(error.why);
     complaint.help = error.help;
     if let Some(meant) = error.meant {

@@ -117,10 +117,7 @@ fn fits_the_algorithm(table: &BalanceTable, reader: &mut Reader<'_, '_>) {
 }
 
 pub(super) fn balance() -> impl Kind<Value = Balance> {
-    converted(
-        or(converted(short_for::<BalanceTable>("type"), Balance::from), Balance::RoundRobin),
-        std::convert::identity,
-    )
+    converted(short_for::<BalanceTable>("type"), Balance::from)
 }
 
 impl From<BalanceTable> for Balance {

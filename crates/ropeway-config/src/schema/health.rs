@@ -1,7 +1,8 @@
 //! How it is found out whether a server works.
 
-use std::fmt;
 use std::time::Duration;
+
+use ropeway_core::health::{StatusSet, StatusSetError};
 
 use super::http::{HeaderName, HeaderValue, Method, Path, Token};
 use crate::diagnostic::Diagnostic;
@@ -74,57 +75,13 @@ fn checks_make_sense(health: &Health, reader: &mut Reader<'_, '_>) {
     }
 }
 
-/// A set of HTTP statuses.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct StatusSet(Vec<(u16, u16)>);
-
-impl StatusSet {
-    /// The ranges, both ends included, as the file gives them.
-    pub fn ranges(&self) -> &[(u16, u16)] {
-        &self.0
-    }
-
-    /// True when `status` is in the set.
-    pub fn contains(&self, status: u16) -> bool {
-        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
-    }
-}
-
-/// 200 to 399.
-impl Default for StatusSet {
-    fn default() -> StatusSet {
-        StatusSet(vec![(200, 399)])
-    }
-}
-
-impl fmt::Display for StatusSet {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (first, last)) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            match first == last {
-                true => write!(out, "{comma}{first}")?,
-                false => write!(out, "{comma}{first}-{last}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Text for StatusSet {
     const WHAT: &'static str = "a set of statuses";
     const EXAMPLE: &'static str = "200-399";
 
     fn parse(text: &str) -> Result<StatusSet, TextError> {
-        let bad = || {
-            TextError::because("statuses are from 100 to 599")
-                .help("write \"200\", \"200,204\" or \"200-399\"")
-        };
-        let range = |part: &str| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last) = (status(first)?, status(last)?);
-            (first <= last).then_some((first, last))
-        };
-        text.split(',').map(range).collect::<Option<Vec<_>>>().map(StatusSet).ok_or_else(bad)
+        let explain = |error: StatusSetError| TextError::because(error.to_string());
+        text.parse().map_err(|error| explain(error).help("write \"200\", \"200,204\" or \"200-399\""))
     }
 
     fn stand_in() -> StatusSet {
@@ -136,15 +93,11 @@ impl Text for StatusSet {
     }
 }
 
-fn status(text: &str) -> Option<u16> {
-    text.trim().parse().ok().filter(|status| (100..=599).contains(status))
-}
-
 section! {
     /// Passive checks: servers that fail the requests they are given are left alone for a while. The first time for
     /// `eject`, the n-th time in a row for n times as long, up to `eject_max`. Whatever happens, `max_ejected` percent
     /// of a pool stay.
-    pub struct Passive {
+    pub struct Passive checked by ejections_grow {
         /// Connections in a row that could not be opened.
         connect_failures: Option<u32> = or(limit(1_000_000, "not counted"), 5),
         /// Requests in a row that were not answered in time.
@@ -162,17 +115,10 @@ section! {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_sets() {
-        let set = StatusSet::parse("200-299, 404").unwrap();
-        assert_eq!([200, 299, 300, 404].map(|status| set.contains(status)), [true, true, false, true]);
-        assert_eq!(set.to_string(), "200-299,404");
-        for bad in ["", "ok", "2xx", "99", "600", "300-200", "200,"] {
-            assert!(StatusSet::parse(bad).is_err(), "{bad}");
-        }
+fn ejections_grow(passive: &Passive, reader: &mut Reader<'_, '_>) {
+    if passive.eject > passive.eject_max {
+        let place = reader.place_of_key("eject").unwrap_or_else(|| reader.place_of_value("eject_max"));
+        let message = "`eject` is longer than `eject_max`";
+        reader.report(Diagnostic::error("conflicting-keys", &place, message));
     }
 }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::http::{HeaderName, Token};
 use crate::kind::{
-    KIB, MIB, boolean, duration, duration_or_off, hours, integer, limit, list, located, millis, minutes,
-    one_or_many, optional, or, or_false, required, seconds, size, table, text,
+    KIB, MIB, at_least_one, boolean, duration, duration_or_off, hours, integer, limit, list, located, millis,
+    minutes, one_or_many, optional, or, or_false, seconds, size, table, text,
 };
 use crate::place::Located;
 use crate::section::section;
@@ -17,7 +17,7 @@ section! {
     /// A place where clients connect: addresses, and what holds for every connection to them.
     pub struct Listener named {
         /// Addresses and ports. Every worker opens its own socket (SO_REUSEPORT). Port 0 takes any free port.
-        bind: Vec<Located<SocketAddr>> = required(one_or_many(located(text()))),
+        bind: Vec<Located<SocketAddr>> = at_least_one(one_or_many(located(text()))),
         /// Networks whose word is believed: the X-Forwarded-* fields of a client in one of them are kept and
         /// continued, those of every other client are overwritten.
         trusted_proxies: Vec<Located<IpNet>> = list(located(text())),

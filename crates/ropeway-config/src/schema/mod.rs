@@ -16,7 +16,7 @@ mod upstream;
 
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
-pub use health::{Health, HealthKind, Passive, StatusSet};
+pub use health::{Health, HealthKind, Passive};
 pub use http::{HeaderName, HeaderValue, HostPattern, Method, Path, Token};
 pub use listener::{Forwarding, Listener, ListenerLimits, ListenerTimeouts};
 pub use path::PathMatch;
@@ -27,6 +27,8 @@ pub use route::{HeaderEdits, HostHeader, Match, Route, RouteHeaders, RouteLimits
 pub use upstream::{
     KeepAlive, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
+
+pub use ropeway_core::health::StatusSet;
 
 use crate::kind::{integer, list, located, named, optional, table, text};
 use crate::place::Located;
@@ -40,7 +42,7 @@ section! {
         /// More files, relative to this one. The last part of a pattern may hold `*` and `?`; matches are read in
         /// alphabetical order. Included files hold listeners, routes and upstreams, nothing else, and a name given
         /// twice is an error.
-        include: Vec<Located<String>> = list(located(text::<String>())),
+        include: Vec<Located<String>> = list(located(text::<String>().such_as("conf.d/*.toml"))),
         /// The admin listener: dashboard, API, `/metrics`, `/status`, `/healthz`, `/readyz`.
         admin: Admin = table(),
         /// What is logged, and where.

@@ -17,11 +17,11 @@ section! {
     /// A route: which requests, and what becomes of them. A request that no route matches is answered 404.
     pub struct Route {
         /// Names the route in logs and metrics.
-        name: Located<String> = located(derived(text::<String>(), "made from `match`")),
+        name: Located<String> = located(derived(text::<String>().such_as("shop"), "made from `match`")),
         /// Which requests. All conditions must hold; without any, every request matches.
         matches as "match": Match = table(),
         /// The name of the upstream that answers.
-        upstream: Located<String> = located(text::<String>()),
+        upstream: Located<String> = located(text::<String>().such_as("app")),
         /// How long the upstream may take.
         timeout: RouteTimeouts = table(),
         /// What a request may ask for.

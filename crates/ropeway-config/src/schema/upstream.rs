@@ -6,8 +6,8 @@ use super::address::ServerAddress;
 use super::balance::{Balance, balance};
 use super::health::{Health, Passive};
 use crate::kind::{
-    boolean, choice, choices, derived, duration, duration_or_off, hours, integer, limit, list, located,
-    millis, minutes, optional, or, or_false, required, seconds, short_for, table, text,
+    at_least_one, boolean, choice, choices, derived, duration, duration_or_off, hours, integer, limit, list,
+    located, millis, minutes, optional, or, or_false, seconds, short_for, table, text,
 };
 use crate::place::Located;
 use crate::section::section;
@@ -16,7 +16,7 @@ section! {
     /// A group of servers that do the same work.
     pub struct Upstream named {
         /// The servers. Text stands for `{ address = ... }`.
-        servers: Vec<Server> = required(list(short_for("address"))),
+        servers: Vec<Server> = at_least_one(list(short_for("address"))),
         /// How a server is picked. Text stands for `{ type = ... }`.
         balance: Balance = balance(),
         /// Active checks.
@@ -45,7 +45,7 @@ section! {
         /// `ADDRESS:PORT`, `NAME:PORT` or `unix:/PATH`. A name with several addresses is one server.
         address: Located<ServerAddress> = located(text()),
         /// Names the server in logs, metrics and the admin API.
-        name: Located<String> = located(derived(text::<String>(), "the address")),
+        name: Located<String> = located(derived(text::<String>().such_as("a"), "the address")),
         /// Its share of the traffic, next to the weights of the others. 0: no new requests.
         weight: u16 = or(integer(0..=256), 1_u16),
         /// Used only when no other server is usable.

@@ -1,0 +1,53 @@
+//! Addresses to listen at.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::context::Context;
+use crate::diagnostic::Diagnostic;
+use crate::place::Located;
+use crate::schema::{Admin, Config, Listener};
+
+pub(super) fn check(context: &mut Context, config: &Config) {
+    for listener in &config.listeners {
+        check_trust(context, listener);
+    }
+    check_distinct(context, config);
+    if config.admin.enabled {
+        check_admin(context, &config.admin);
+    }
+}
+
+fn check_trust(context: &mut Context, listener: &Listener) {
+    for network in listener.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
+        let message = format!("`{network}` trusts everyone: any client can pretend to have any address");
+        let complaint = Diagnostic::warning("trusts-everyone", &network.place, message);
+        context.report(complaint.help("name the networks of the proxies in front of this one"));
+    }
+}
+
+/// Port 0 stands for a port of its own each time.
+fn check_distinct(context: &mut Context, config: &Config) {
+    let admin = config.admin.enabled.then_some(&config.admin.bind);
+    let binds = config.listeners.iter().flat_map(|listener| &listener.bind).chain(admin);
+    let mut first: HashMap<SocketAddr, &Located<SocketAddr>> = HashMap::new();
+    for bind in binds.filter(|bind| bind.port() != 0) {
+        if let Some(earlier) = first.get(&bind.value) {
+            let message = format!("{bind} is bound twice");
+            let complaint = Diagnostic::error("duplicate-bind", &bind.place, message).label("again here");
+            context.report(complaint.related(&earlier.place, "first here"));
+        } else {
+            first.insert(bind.value, bind);
+        }
+    }
+}
+
+fn check_admin(context: &mut Context, admin: &Admin) {
+    if admin.bind.ip().is_loopback() || admin.allow_remote {
+        return;
+    }
+    let message =
+        format!("the admin listener has no password, and {} can be reached from other machines", admin.bind);
+    let complaint = Diagnostic::error("admin-exposed", &admin.bind.place, message);
+    context.report(complaint.help("bind it to 127.0.0.1, or protect the port and set `allow_remote = true`"));
+}

@@ -1,0 +1,52 @@
+//! The servers of an upstream.
+
+use std::collections::HashMap;
+
+use super::names::refuse_duplicates;
+use crate::context::Context;
+use crate::diagnostic::Diagnostic;
+use crate::schema::{Config, Server, ServerAddress, ServerState, Upstream};
+
+pub(super) fn check(context: &mut Context, config: &Config) {
+    // An empty list, or one whose servers could not be read, has been reported.
+    for upstream in config.upstreams.iter().filter(|upstream| !upstream.servers.is_empty()) {
+        check_distinct(context, upstream);
+        check_one_is_in_service(context, upstream);
+    }
+}
+
+fn check_distinct(context: &mut Context, upstream: &Upstream) {
+    let mut first: HashMap<&ServerAddress, &Server> = HashMap::new();
+    // A stand-in for an address that could not be read has the port 0, which no server has.
+    let read = |server: &&Server| !matches!(&server.address.value, ServerAddress::Ip(address) if address.port() == 0);
+    for server in upstream.servers.iter().filter(read) {
+        if let Some(earlier) = first.get(&server.address.value) {
+            let message = format!("the upstream `{}` has the server {} twice", upstream.name, server.address);
+            let complaint = Diagnostic::error("duplicate-server", &server.address.place, message);
+            let complaint = complaint.label("again here").related(&earlier.address.place, "first here");
+            context.report(complaint.help("for a larger share of the traffic give it a `weight`"));
+        } else {
+            first.insert(&server.address.value, server);
+        }
+    }
+    let named = upstream.servers.iter().filter(|server| server.name.value != server.address.to_string());
+    refuse_duplicates(context, "server", named.map(|server| &server.name));
+}
+
+fn check_one_is_in_service(context: &mut Context, upstream: &Upstream) {
+    let place = &upstream.name.place;
+    if upstream.servers.iter().all(|server| server.backup) {
+        let message = format!("the upstream `{}` has backup servers only", upstream.name);
+        let complaint = Diagnostic::warning("only-backups", place, message);
+        context.report(complaint.help("they are used as if they were none; leave `backup` out"));
+    }
+    let in_service = |server: &Server| server.weight > 0 && server.state == ServerState::Ready;
+    if !upstream.servers.iter().any(in_service) {
+        let message = format!("no server of the upstream `{}` takes traffic", upstream.name);
+        let complaint = Diagnostic::warning("no-server-in-service", place, message);
+        context.report(
+            complaint
+                .help("each has `weight = 0`, or a `state` other than `ready`: requests are answered 503"),
+        );
+    }
+}

@@ -226,3 +226,6 @@ fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,28 +25,36 @@ pub(super) fn forwarded_for(head: &Head) -> impl Iterator<Item = Option<IpAddr>>
 /// Appends the believed chain and the separator to our own entry: nothing when there is none, its right-most part
 /// when it is too long.
 pub(super) fn write_believed(head: &Head, known: Known, out: &mut Vec<u8>) {
-    let start = out.len();
-    let (entries, bytes) = kept(head, known);
-    let total = head.received_end_to_end(known).map(list).map(Iterator::count).sum::<usize>();
+    let mut values = head.received_end_to_end(known);
+    if let (Some(value), None) = (values.next(), values.next())
+        && is_short(value)
+    {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+        return;
+    }
+    let fitting = count_fitting(head, known);
+    let total: usize = head.received_end_to_end(known).map(|value| list(value).count()).sum();
     let all = head.received_end_to_end(known).flat_map(list);
-    for entry in all.skip(total - entries) {
+    for entry in all.skip(total - fitting) {
         out.extend_from_slice(entry);
         out.extend_from_slice(b", ");
     }
-    debug_assert_eq!(out.len() - start, bytes, "the chain was measured before");
 }
 
-/// How many of the right-most entries fit the limits, and their bytes with separators. One entry is left for us.
-fn kept(head: &Head, known: Known) -> (usize, usize) {
-    let mut kept = (0, 0);
-    for entry in entries(head, known).take(MAX_ENTRIES - 1) {
-        let bytes = kept.1 + entry.len() + 2;
-        if bytes > MAX_BYTES {
-            break;
-        }
-        kept = (kept.0 + 1, bytes);
-    }
-    kept
+/// Whether a value can be sent on without counting its entries: an entry takes two bytes at least.
+const fn is_short(value: &[u8]) -> bool {
+    !value.is_empty() && value.len() < 2 * MAX_ENTRIES - 2
+}
+
+/// How many of the right-most entries are within the limits, separators included. One entry is left for our own.
+fn count_fitting(head: &Head, known: Known) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&[u8]| {
+        bytes += entry.len() + 2;
+        bytes <= MAX_BYTES
+    };
+    entries(head, known).take(MAX_ENTRIES - 1).take_while(fits).count()
 }
 
 /// The entries of all fields of this name from right to left.

@@ -11,6 +11,8 @@ use super::trailers::Trailers;
 const MAX_CHUNK: u64 = i64::MAX as u64;
 /// The most digits of a chunk size, leading zeros included.
 const MAX_SIZE_DIGITS: u8 = 16;
+/// Kept as a constant rather than as the first error, because thousands of connections hold a decoder.
+const REFUSED_BEFORE: BodyError = BodyError::Malformed("a body that was refused before");
 
 /// What one call of [`BodyDecoder::decode`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,7 @@ enum State {
     EndLf,
     Trailers,
     Done,
-    Refused(BodyError),
+    Refused,
 }
 
 impl BodyDecoder {
@@ -96,15 +98,15 @@ impl BodyDecoder {
     /// was consumed without an end, more input is needed. After the end nothing is consumed.
     ///
     /// # Errors
-    /// The body is malformed or its framing too large. Every later call fails alike, and where the next message
-    /// would start is not known.
+    /// The body is malformed or its framing too large. Every later call fails, too, and where the next
+    /// message would start is not known.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, BodyError> {
         let mut at = 0;
         loop {
             let rest = input.get(at..).unwrap_or_default();
             match self.state {
                 State::Done => return Ok(Decoded { consumed: at, data: b"", end: true }),
-                State::Refused(error) => return Err(error),
+                State::Refused => return Err(REFUSED_BEFORE),
                 _ if rest.is_empty() => return Ok(Decoded { consumed: at, data: b"", end: false }),
                 State::UntilClose => return Ok(Decoded { consumed: input.len(), data: rest, end: false }),
                 State::Length | State::Data => return Ok(self.take_data(rest, at)),
@@ -123,8 +125,8 @@ impl BodyDecoder {
     /// Tells that the connection was closed by the sender.
     ///
     /// # Errors
-    /// [`BodyError::Truncated`] unless the body was complete, or is one that ends this way; the error of
-    /// [`decode`](Self::decode) when that had failed.
+    /// [`BodyError::Truncated`] unless the body was complete, or is one that ends this way; another error when the
+    /// body was refused before.
     pub fn finish_at_eof(&mut self) -> Result<(), BodyError> {
         match self.state {
             State::Done => Ok(()),
@@ -132,7 +134,7 @@ impl BodyDecoder {
                 self.state = State::Done;
                 Ok(())
             }
-            State::Refused(error) => Err(error),
+            State::Refused => Err(REFUSED_BEFORE),
             _ => Err(self.refuse(BodyError::Truncated)),
         }
     }
@@ -265,7 +267,7 @@ impl BodyDecoder {
     }
 
     fn refuse(&mut self, error: BodyError) -> BodyError {
-        self.state = State::Refused(error);
+        self.state = State::Refused;
         error
     }
 }
@@ -278,3 +280,6 @@ fn hex_digit(byte: u8) -> Option<u64> {
 const fn is_quotable(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
+
+#[cfg(test)]
+mod tests;

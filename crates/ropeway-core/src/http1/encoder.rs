@@ -78,3 +78,45 @@ impl BodyEncoder {
         out.extend_from_slice(CHUNK_END);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{BodyDecoder, BodyLimits};
+
+    fn encode(framing: BodyFraming, runs: &[&[u8]]) -> Vec<u8> {
+        let mut encoder = BodyEncoder::new(framing);
+        let mut out = Vec::new();
+        runs.iter().for_each(|run| encoder.write_data(run, &mut out));
+        encoder.write_end(None, &mut out);
+        out
+    }
+
+    #[test]
+    fn each_framing_writes_what_its_reader_expects() {
+        assert_eq!(encode(BodyFraming::None, &[b"x"]), b"");
+        assert_eq!(encode(BodyFraming::UntilClose, &[b"ab", b"c"]), b"abc");
+        assert_eq!(encode(BodyFraming::Length(3), &[b"ab", b"c"]), b"abc");
+        assert_eq!(
+            encode(BodyFraming::Chunked, &[b"ab", b"", b"0123456789abcdef"]),
+            b"2\r\nab\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_a_declared_length() {
+        assert_eq!(encode(BodyFraming::Length(3), &[b"ab", b"cGET /", b"x"]), b"abc");
+    }
+
+    /// RFC 9110 6.5.1.
+    #[test]
+    fn trailers_that_would_act_as_head_fields_are_dropped() {
+        let section = b"0\r\nGrpc-Status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nauthorization: x\r\n\
+            X_Forwarded_For: 1.1.1.1\r\nIf-Match: x\r\nSet-Cookie: a\r\nConnection: close\r\nMax-Forwards: 1\r\nCache-Control: x\r\nX-Sum:1\r\n\r\n";
+        let mut decoder = BodyDecoder::new(BodyFraming::Chunked, &BodyLimits::default());
+        assert!(decoder.decode(section).unwrap().end);
+        let mut out = Vec::new();
+        BodyEncoder::new(BodyFraming::Chunked).write_end(decoder.trailers(), &mut out);
+        assert_eq!(out, b"0\r\nGrpc-Status: 0\r\nX-Sum: 1\r\n\r\n");
+    }
+}

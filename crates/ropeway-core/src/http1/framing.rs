@@ -79,10 +79,9 @@ fn transfer_encoding(head: &Head, value: &[u8], version: Version) -> Result<(), 
 
 /// Tells a coding that we do not have from one that nobody can read. Chunked must come last, and once.
 fn other_coding(value: &[u8]) -> FramingFault {
-    let coding =
-        |element: &[u8]| trim_ows(element.split(|&byte| byte == b';').next().unwrap_or_default()).to_vec();
-    let codings: Vec<_> = list_elements(value).map(coding).collect();
-    let chunked = |coding: &Vec<u8>| coding.eq_ignore_ascii_case(b"chunked");
+    let name = |element| trim_ows(before(element, b';'));
+    let codings: Vec<&[u8]> = list_elements(value).map(name).collect();
+    let chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let elements = value.split(|&byte| byte == b',').count();
     let well_formed = elements == codings.len() && codings.iter().all(|coding| is_token(coding));
     let chunked_before_the_end = codings.iter().rev().skip(1).any(chunked);
@@ -92,6 +91,11 @@ fn other_coding(value: &[u8]) -> FramingFault {
     } else {
         FramingFault::Ambiguous("a malformed Transfer-Encoding")
     }
+}
+
+/// The bytes before the first separator.
+fn before(bytes: &[u8], separator: u8) -> &[u8] {
+    bytes.split(|&byte| byte == separator).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::known::Known;
 
 /// A range of bytes in the arena of a [`Head`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub(super) struct Span {
     /// First byte.
     pub start: u32,
     /// One past the last byte.
@@ -31,7 +31,7 @@ impl Span {
 
 /// Where one field lies in the arena.
 #[derive(Clone, Copy, Debug)]
-pub struct Field {
+struct Field {
     name: Span,
     value: Span,
     known: Known,

@@ -27,12 +27,17 @@ mod response;
 mod target;
 mod trailers;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod strict_reader;
+
 pub use decoder::{BodyDecoder, Decoded};
 pub use encoder::{BodyEncoder, CHUNK_END, TRANSFER_ENCODING_CHUNKED};
 pub use error::{BodyError, MalformedLine, RequestError, ResponseError};
 pub use framing::BodyFraming;
 pub(crate) use grammar::{trim_ows, write_decimal};
-pub use head::{Field, FieldRef, Head, Span};
+pub use head::{FieldRef, Head};
 pub use head_scan::HeadScan;
 pub use known::Known;
 pub use limits::{BodyLimits, HeadLimits, MAX_FIELDS, Progress};

@@ -286,10 +286,12 @@ impl RequestHead {
         Ok(())
     }
 
-    /// RFC 9110 10.1.1: HTTP/1.0 has no expectations; one that is not 100-continue may be answered with 417.
+    /// RFC 9110 10.1.1: one that is not 100-continue may be answered with 417. HTTP/1.0 has no expectations, so that
+    /// of such a client must be ignored, and not come alive when we send the request on as HTTP/1.1.
     fn read_expectation(&mut self) -> Result<(), RequestError> {
         let Some(value) = self.head.get(Known::Expect) else { return Ok(()) };
         if self.version == Version::Http10 {
+            self.head.remove(Known::Expect);
             return Ok(());
         }
         if self.head.is_repeated(Known::Expect) || !value.eq_ignore_ascii_case(b"100-continue") {
@@ -346,3 +348,6 @@ fn names_trailers(element: &[u8]) -> bool {
     let name = element.split(|&byte| byte == b';' || is_ows(byte)).next();
     name.is_some_and(|name| name.eq_ignore_ascii_case(b"trailers"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use super::connection::ConnectionOptions;
 use super::error::{ResponseError, lexer_detail};
 use super::framing::{self, BodyFraming, FramingFault};
-use super::grammar::{is_ows, list_elements, write_decimal};
+use super::grammar::{list_elements, trim_ows, write_decimal};
 use super::head::{Head, Span};
 use super::known::Known;
 use super::limits::{HeadLimits, MAX_FIELDS, Progress};
@@ -192,16 +192,15 @@ impl ResponseHead {
 
 /// The seconds in `timeout=N`.
 fn timeout_parameter(parameter: &[u8]) -> Option<u32> {
-    let (name, value) = parameter.split_at_checked(b"timeout".len())?;
-    if !name.eq_ignore_ascii_case(b"timeout") {
+    let equals = memchr::memchr(b'=', parameter)?;
+    let (name, value) = parameter.split_at_checked(equals)?;
+    if !trim_ows(name).eq_ignore_ascii_case(b"timeout") {
         return None;
     }
-    let mut digits = value.iter().copied().filter(|&byte| !is_ows(byte)).skip_while(|&byte| byte == b'=');
-    let mut seconds = None;
-    digits.try_for_each(|digit| {
-        let digit = char::from(digit).to_digit(10)?;
-        seconds = Some(seconds.unwrap_or(0_u32).checked_mul(10)?.checked_add(digit)?);
-        Some(())
-    })?;
-    seconds
+    let digits = trim_ows(value.strip_prefix(b"=")?);
+    let plain = digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     pub random: RefCell<Rng>,
     pub log: RefCell<LogBuffer>,
     view: RefCell<Rc<View>>,
+    /// Boxed, because they move between the pool and connections.
+    #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     phase: Cell<Phase>,
     requests: Cell<u64>,

@@ -110,7 +110,7 @@ impl LogBuffer {
         match style {
             LogFormat::Json => format::json(record, SystemTime::now(), &mut self.timestamp, &mut chunk),
             LogFormat::Combined => {
-                format::combined(record, SystemTime::now(), &mut self.timestamp, &mut chunk)
+                format::combined(record, SystemTime::now(), &mut self.timestamp, &mut chunk);
             }
         }
         counters.log_written.bump();

@@ -58,6 +58,13 @@ impl Admin {
         self.client.get(path)
     }
 
+    /// POST with a JSON body.
+    #[track_caller]
+    #[must_use]
+    pub fn post(&self, path: &str, json: &str) -> Response {
+        self.client.clone().field("Content-Type", "application/json").request("POST", path, json)
+    }
+
     /// `/status`.
     ///
     /// # Panics

@@ -46,7 +46,12 @@ impl Lab {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a lab is always written out in a test")]
     pub fn new() -> Self {
-        Self { origins: Vec::new(), config: SMALLEST.into(), workers: 1, surroundings: Surroundings::default() }
+        Self {
+            origins: Vec::new(),
+            config: SMALLEST.into(),
+            workers: 1,
+            surroundings: Surroundings::default(),
+        }
     }
 
     /// Adds `count` origins that answer with their number, counted from 1.
@@ -245,7 +250,8 @@ impl Running {
 fn wire_length(request: &crate::Request) -> usize {
     let lines: usize = request.body.chunk_lines.iter().map(|line| line.len() + 2).sum();
     let ends = request.body.chunk_lines.iter().filter(|line| !line.starts_with("0")).count() * 2;
-    let trailers: usize = request.body.trailers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let trailers: usize =
+        request.body.trailers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     let last = if request.body.chunk_lines.is_empty() { 0 } else { 2 };
     request.head.len() + request.body.data.len() + lines + ends + trailers + last
 }

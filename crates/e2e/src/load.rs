@@ -85,7 +85,13 @@ impl Report {
     /// Asserts that there was load, and that every request was answered.
     #[track_caller]
     pub fn expect_no_failure(&self) {
-        assert!(self.failures.is_empty(), "{} failed of {}: {:?}", self.failures.len(), self.answered, self.failures);
+        assert!(
+            self.failures.is_empty(),
+            "{} failed of {}: {:?}",
+            self.failures.len(),
+            self.answered,
+            self.failures
+        );
         assert!(self.answered > 0, "no load at all");
     }
 }

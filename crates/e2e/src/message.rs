@@ -106,7 +106,8 @@ impl Request {
     /// Fields without the given ones, in order, as `Name: value`.
     #[must_use]
     pub fn fields_without(&self, names: &[&str]) -> Vec<String> {
-        let kept = self.fields.iter().filter(|(name, _)| !names.iter().any(|skip| skip.eq_ignore_ascii_case(name)));
+        let kept =
+            self.fields.iter().filter(|(name, _)| !names.iter().any(|skip| skip.eq_ignore_ascii_case(name)));
         kept.map(|(name, value)| format!("{name}: {value}")).collect()
     }
 }
@@ -137,11 +138,20 @@ impl Response {
     pub fn read_head(wire: &mut Wire) -> io::Result<Self> {
         let head = wire.until(b"\r\n\r\n")?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let (line, fields) = split_head(&head)?;
-        let (version, rest) = line.split_once(' ').ok_or_else(|| malformed(format!("status line {line:?}")))?;
+        let (version, rest) =
+            line.split_once(' ').ok_or_else(|| malformed(format!("status line {line:?}")))?;
         check_version(version)?;
-        let (code, reason) = rest.split_once(' ').ok_or_else(|| malformed(format!("status line {line:?}")))?;
+        let (code, reason) =
+            rest.split_once(' ').ok_or_else(|| malformed(format!("status line {line:?}")))?;
         let status = code.parse().map_err(|_| malformed(format!("status line {line:?}")))?;
-        Ok(Self { status, reason: reason.into(), version: version.into(), fields, head, body: Body::default() })
+        Ok(Self {
+            status,
+            reason: reason.into(),
+            version: version.into(),
+            fields,
+            head,
+            body: Body::default(),
+        })
     }
 
     fn is_interim(&self) -> bool {

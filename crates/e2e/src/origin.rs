@@ -177,7 +177,12 @@ impl Origin {
     #[must_use]
     pub fn only_request(&self) -> Request {
         let requests = self.requests();
-        assert_eq!(requests.len(), 1, "{:?}", self.bytes().iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            requests.len(),
+            1,
+            "{:?}",
+            self.bytes().iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect::<Vec<_>>()
+        );
         requests.into_iter().next().unwrap()
     }
 

@@ -55,7 +55,9 @@ impl Process {
             {
                 self.finish_reading();
                 let found = self.lines().iter().find_map(|line| pick(line));
-                return Some(found.unwrap_or_else(|| panic!("{what}: ended with {status}\n{}", self.transcript())));
+                return Some(
+                    found.unwrap_or_else(|| panic!("{what}: ended with {status}\n{}", self.transcript())),
+                );
             }
             found
         })

@@ -37,7 +37,9 @@ impl Proxy {
         let mut process = Process::start(&mut command(config, surroundings));
         let address = process.wait_for_line("the admin listener says where it is", admin_address);
         let proxy = Self { process, admin: Admin::new(address), config: config.to_path_buf() };
-        eventually("the proxy is ready", || proxy.admin.try_get("/readyz").filter(|answer| answer.status == 200));
+        eventually("the proxy is ready", || {
+            proxy.admin.try_get("/readyz").filter(|answer| answer.status == 200)
+        });
         proxy
     }
 
@@ -68,7 +70,8 @@ impl Proxy {
         let status = self.admin.status();
         let listeners = status["listeners"].as_array().cloned().unwrap_or_default();
         let found = listeners.iter().find(|entry| entry["name"] == listener);
-        let address = found.and_then(|entry| entry["addresses"][0].as_str()).and_then(|text| text.parse().ok());
+        let address =
+            found.and_then(|entry| entry["addresses"][0].as_str()).and_then(|text| text.parse().ok());
         address.unwrap_or_else(|| panic!("no address of listener {listener} in {}", status["listeners"]))
     }
 
@@ -104,7 +107,8 @@ impl Proxy {
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|value| value.trim().trim_end_matches("kB").trim().parse().ok()).expect("VmRSS in /proc")
+        line.and_then(|value| value.trim().trim_end_matches("kB").trim().parse().ok())
+            .expect("VmRSS in /proc")
     }
 
     /// The thread ids of the process with their names.
@@ -149,9 +153,9 @@ fn command(config: &Path, surroundings: &Surroundings) -> Command {
     command
 }
 
-/// `... admin listening address=127.0.0.1:40001`
+/// `... admin listener address=127.0.0.1:40001`
 fn admin_address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("admin listening")?;
+    let (_, rest) = line.split_once("admin listen")?;
     let (_, address) = rest.split_once("address=")?;
     address.split_whitespace().next()?.trim_matches('"').parse().ok()
 }

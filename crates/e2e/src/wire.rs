@@ -181,7 +181,8 @@ impl Wire {
         while !trailers.ends_with(b"\r\n\r\n") && trailers != b"\r\n" {
             trailers.extend(self.until(b"\r\n")?.ok_or_else(truncated)?);
         }
-        body.trailers = parse_fields(&trailers).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        body.trailers =
+            parse_fields(&trailers).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(())
     }
 

@@ -78,7 +78,11 @@ fn a_chunked_body_arrives_byte_for_byte() {
     let body = noise(300_007);
     let mut request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for (index, chunk) in body.chunks(7_919).enumerate() {
-        let line = if index % 2 == 0 { format!("{:x}\r\n", chunk.len()) } else { format!("00{:X};a=b;c=\"d e\"\r\n", chunk.len()) };
+        let line = if index % 2 == 0 {
+            format!("{:x}\r\n", chunk.len())
+        } else {
+            format!("00{:X};a=b;c=\"d e\"\r\n", chunk.len())
+        };
         request.extend(line.as_bytes());
         request.extend(chunk);
         request.extend(b"\r\n");
@@ -200,5 +204,8 @@ fn a_body_may_be_limited() {
     connection.send("POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     connection.try_send("6\r\nabcdef\r\n6\r\nghijkl\r\n0\r\n\r\n");
     let _ = connection.receive().expect(413);
-    assert!(lab.origin(1).requests().iter().all(|request| request.target == "/"), "no whole large request arrives");
+    assert!(
+        lab.origin(1).requests().iter().all(|request| request.target == "/"),
+        "no whole large request arrives"
+    );
 }

@@ -72,7 +72,9 @@ fn order_case_and_value_of_response_fields_are_kept() {
 #[test]
 fn bytes_beyond_ascii_in_values_are_kept() {
     let lab = Lab::new()
-        .origin(Origin::answering(|_| b"HTTP/1.1 200 OK\r\nX-Latin: caf\xe9 \xff\r\nContent-Length: 0\r\n\r\n".to_vec()))
+        .origin(Origin::answering(|_| {
+            b"HTTP/1.1 200 OK\r\nX-Latin: caf\xe9 \xff\r\nContent-Length: 0\r\n\r\n".to_vec()
+        }))
         .start();
     let mut connection = lab.connect();
     connection.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Raw: \x80\xfe\xc3\xa9\ttab\r\n\r\n");
@@ -147,7 +149,9 @@ fn fields_of_one_hop_do_not_reach_the_client() {
 fn a_route_can_edit_fields() {
     let headers = r#"headers = { request = { set = { "X-Env" = "prod" }, add = { "X-Tag" = "2" }, remove = ["x-debug"] }, response = { set = { "X-Frame-Options" = "DENY" }, remove = ["Server"] } }"#;
     let lab = Lab::new()
-        .origin(Origin::answering(|_| reply(200, &[("Server", "secret/1.0"), ("X-Frame-Options", "ALLOW")], "")))
+        .origin(Origin::answering(|_| {
+            reply(200, &[("Server", "secret/1.0"), ("X-Frame-Options", "ALLOW")], "")
+        }))
         .with("", headers, "")
         .start();
     let client = lab.client().field("X-Env", "dev").field("X-Tag", "1").field("X-Debug", "on");

@@ -38,7 +38,8 @@ fn a_client_that_does_not_wait_for_100_is_served_too() {
     let lab = Lab::new().origin(continues()).start();
     let mut connection = lab.connect();
     for _ in 0..3 {
-        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-Continue\r\n\r\nbody");
+        connection
+            .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-Continue\r\n\r\nbody");
         let _ = connection.receive().expect(200).expect_body("body");
         assert!(connection.interim.len() <= 1);
     }
@@ -85,10 +86,15 @@ fn every_interim_response_is_passed_on_with_its_fields() {
     let mut connection = lab.connect();
     for _ in 0..2 {
         let _ = connection.get("/").expect(200).expect_body("final");
-        let seen: Vec<_> = connection.interim.iter().map(|interim| (interim.status, interim.field("link"))).collect();
+        let seen: Vec<_> =
+            connection.interim.iter().map(|interim| (interim.status, interim.field("link"))).collect();
         assert_eq!(
             seen,
-            [(102, None), (103, Some("</a.css>; rel=preload".into())), (103, Some("</b.css>; rel=preload".into()))]
+            [
+                (102, None),
+                (103, Some("</a.css>; rel=preload".into())),
+                (103, Some("</b.css>; rel=preload".into()))
+            ]
         );
     }
 }
@@ -124,7 +130,8 @@ fn an_http_1_0_client_gets_no_interim_response() {
 fn the_body_waits_for_the_origin_when_the_client_waits_for_100() {
     let lab = Lab::new().origin(continues()).start();
     let mut connection = lab.connect();
-    connection.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    connection
+        .send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
     eventually("the origin is asked", || (lab.origin(1).count() == 1).then_some(()));
     let _ = connection.receive_head().expect(100);
     connection.send("2\r\nok\r\n0\r\n\r\n");

@@ -65,7 +65,9 @@ fn a_response_may_come_byte_by_byte() {
     let lab = Lab::new()
         .origin(Origin::scripted(|peer| {
             while peer.request().is_some() {
-                for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n\r\n" {
+                for byte in
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+                {
                     peer.send([*byte]);
                 }
             }
@@ -127,7 +129,10 @@ fn an_http_1_0_client_may_ask_for_keep_alive() {
     for _ in 0..3 {
         connection.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
         let response = connection.receive().expect(200);
-        assert_eq!(response.field("connection").map(|value| value.to_ascii_lowercase()).as_deref(), Some("keep-alive"));
+        assert_eq!(
+            response.field("connection").map(|value| value.to_ascii_lowercase()).as_deref(),
+            Some("keep-alive")
+        );
     }
 }
 
@@ -135,7 +140,8 @@ fn an_http_1_0_client_may_ask_for_keep_alive() {
 fn an_http_1_0_client_never_sees_chunks() {
     let lab = Lab::new()
         .origin(Origin::answering(|_| {
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n".to_vec()
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+                .to_vec()
         }))
         .start();
     let mut connection = lab.connect();
@@ -150,7 +156,13 @@ fn an_http_1_0_client_without_host_is_served() {
     let mut connection = lab.connect();
     connection.send("GET / HTTP/1.0\r\n\r\n");
     let _ = connection.receive().expect(200);
-    let hosts = lab.origin(1).only_request().fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count();
+    let hosts = lab
+        .origin(1)
+        .only_request()
+        .fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .count();
     assert_eq!(hosts, 1, "an HTTP/1.1 request needs a Host");
 }
 

@@ -99,7 +99,9 @@ fn the_module_http_server_itself_is_balanced() {
             let mut command = Command::new("python3");
             command.args(["-m", "http.server", &port.address.port().to_string(), "--bind", "127.0.0.1"]);
             let server = Process::start(command.arg("--directory").arg(root));
-            eventually("the server answers", || Client::new(port.address).try_connect().ok()?.try_get("/").ok());
+            eventually("the server answers", || {
+                Client::new(port.address).try_connect().ok()?.try_get("/").ok()
+            });
             server
         })
         .collect();

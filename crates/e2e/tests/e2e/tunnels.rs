@@ -124,7 +124,9 @@ fn an_idle_tunnel_ends_at_its_time_out() {
     connection.send("x");
     assert_eq!(connection.wire.exactly(1).unwrap(), b"x");
     connection.expect_gone();
-    ropeway_e2e::eventually("the origin's side closes too", || (lab.origin(1).open_connections() == 0).then_some(()));
+    ropeway_e2e::eventually("the origin's side closes too", || {
+        (lab.origin(1).open_connections() == 0).then_some(())
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn message(number: usize, from: &str) -> Message {
         small => small % 60,
     };
     let text = format!("{from} {number} {}", "~".repeat(length));
-    if number % 2 == 0 { Message::text(text) } else { Message::binary(text.into_bytes()) }
+    if number.is_multiple_of(2) { Message::text(text) } else { Message::binary(text.into_bytes()) }
 }
 
 /// Receives all messages of a client, then sends as many, then closes when the client does.

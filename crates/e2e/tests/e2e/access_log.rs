@@ -1,0 +1,211 @@
+//! The access log: one record per request, in the format that was asked for, rotated and never in the way.
+
+use std::path::Path;
+
+use ropeway_e2e::{Lab, Running, eventually};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn with_log(format: &str) -> Lab {
+    let log = format!("[log.access]\nformat = \"{format}\"\noutput = \"@dir/access.log\"\n");
+    Lab::new().config(&(ropeway_e2e::lab::file("", "name = \"all\"", "") + &log))
+}
+
+/// Waits until the log has `count` lines.
+fn lines(path: &Path, count: usize) -> Vec<String> {
+    eventually(&format!("{count} lines in {}", path.display()), || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        (lines.len() >= count && text.ends_with('\n')).then_some(lines)
+    })
+}
+
+fn records(lab: &Running, count: usize) -> Vec<Value> {
+    let lines = lines(&lab.file("access.log"), count);
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+#[test]
+fn a_json_record_says_everything_about_a_request() {
+    let lab = with_log("json").origins(1).start();
+    let client = lab
+        .client()
+        .from("127.0.0.7")
+        .host("Shop.example")
+        .field("User-Agent", "tester/1")
+        .field("Referer", "r");
+    let _ = client.get("/path?query=1").expect(200);
+    let record = records(&lab, 1).remove(0);
+    let server = lab.origin(1).address().to_string();
+    for (key, value) in [
+        ("client", "127.0.0.7"),
+        ("method", "GET"),
+        ("path", "/path?query=1"),
+        ("route", "all"),
+        ("upstream", "app"),
+        ("server", server.as_str()),
+        ("reason", "completed"),
+        ("stage", "finish"),
+        ("user_agent", "tester/1"),
+        ("referer", "r"),
+        ("listener", "web"),
+    ] {
+        assert_eq!(record[key], value, "{key} of {record}");
+    }
+    assert!(
+        record["host"].as_str().is_some_and(|host| host.eq_ignore_ascii_case("shop.example")),
+        "{record}"
+    );
+    assert_eq!(record["status"], 200);
+    assert_eq!(record["attempts"], 1);
+    assert!(record["bytes_out"].as_u64().is_some_and(|bytes| bytes > 1), "{record}");
+    assert!(record["bytes_in"].as_u64().is_some_and(|bytes| bytes > 10), "{record}");
+    for key in ["total_us", "connect_us", "first_byte_us"] {
+        assert!(record[key].is_u64(), "{key} of {record}");
+    }
+    assert_eq!(
+        record["request_id"].as_str().map(str::to_owned),
+        lab.origin(1).only_request().field("x-request-id")
+    );
+    assert!(record["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{record}");
+}
+
+#[test]
+fn a_combined_record_can_be_read_by_what_reads_such_logs() {
+    let lab = with_log("combined").origins(1).start();
+    let _ = lab.client().from("127.0.0.7").field("User-Agent", "tester/1").get("/path?q").expect(200);
+    let line = lines(&lab.file("access.log"), 1).remove(0);
+    assert!(line.starts_with("127.0.0.7 - - ["), "{line}");
+    assert!(line.contains("] \"GET /path?q HTTP/1.1\" 200 "), "{line}");
+    assert!(line.ends_with(" \"-\" \"tester/1\""), "{line}");
+}
+
+#[test]
+fn refused_and_failed_requests_have_records_too() {
+    let mut lab = with_log("json").origins(1).start();
+    let mut connection = lab.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+    let _ = connection.receive().expect(400);
+    lab.origin_mut(1).stop();
+    let _ = lab.client().get("/").expect(502);
+    let records = records(&lab, 2);
+    assert_eq!((records[0]["status"].as_u64(), records[0]["reason"].as_str()), (Some(400), Some("bad_host")));
+    assert_eq!(
+        (records[1]["status"].as_u64(), records[1]["reason"].as_str()),
+        (Some(502), Some("connect_refused"))
+    );
+    assert_eq!(records[1]["stage"], "connect");
+}
+
+#[test]
+fn a_client_that_left_is_recorded_as_499() {
+    let gate = ropeway_e2e::Gate::new();
+    let door = gate.clone();
+    let lab = with_log("json")
+        .origin(ropeway_e2e::Origin::answering(move |_| {
+            door.wait();
+            ropeway_e2e::reply(200, &[], "")
+        }))
+        .start();
+    let mut connection = lab.connect();
+    connection.send_get("/");
+    lab.origin(1).wait_for_requests(1);
+    connection.wire.reset();
+    let record = records(&lab, 1).remove(0);
+    gate.open();
+    assert_eq!(record["status"], 499, "{record}");
+    assert_eq!(record["reason"], "client_closed", "{record}");
+}
+
+#[test]
+fn attempts_are_counted() {
+    let mut lab = with_log("json").origins(2).start();
+    lab.origin_mut(1).stop();
+    let _ = lab.answers(2);
+    let records = records(&lab, 2);
+    let mut attempts: Vec<u64> = records.iter().filter_map(|record| record["attempts"].as_u64()).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 2]);
+    assert!(records.iter().all(|record| record["server"] == lab.origin(2).address().to_string()));
+}
+
+#[test]
+fn a_rotated_file_is_opened_anew_on_sigusr1() {
+    let lab = with_log("json").origins(1).start();
+    let _ = lab.answers(3);
+    let first = lab.file("access.log");
+    let rotated = lab.file("access.log.1");
+    lines(&first, 3);
+    std::fs::rename(&first, &rotated).unwrap();
+    lab.proxy.signal(Signal::USR1);
+    eventually("the file is there again", || first.exists().then_some(()));
+    let _ = lab.answers(4);
+    assert_eq!(lines(&first, 4).len(), 4);
+    assert_eq!(lines(&rotated, 3).len(), 3);
+}
+
+#[test]
+fn records_reach_standard_output() {
+    let config =
+        ropeway_e2e::lab::file("", "", "") + "[log.access]\nformat = \"json\"\noutput = \"stdout\"\n";
+    let lab = Lab::new().origins(1).config(&config).start();
+    let _ = lab.client().get("/on-stdout").expect(200);
+    eventually("the record", || {
+        lab.proxy.lines().iter().any(|line| line.contains("/on-stdout")).then_some(())
+    });
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_no_request_and_is_counted() {
+    let config =
+        ropeway_e2e::lab::file("", "", "") + "[log.access]\nformat = \"json\"\noutput = \"/dev/full\"\n";
+    let lab = Lab::new().origins(1).config(&config).start();
+    let mut connection = lab.connect();
+    for _ in 0..200 {
+        let _ = connection.get("/").expect(200);
+    }
+    eventually("the losses are counted", || {
+        (lab.admin().metric("ropeway_access_log_dropped_total", &[]) > 0.0).then_some(())
+    });
+}
+
+#[test]
+fn a_reader_that_does_not_read_costs_records_and_no_request() {
+    // A pipe with a reader that never reads: the writer blocks, the ring fills, the workers go on.
+    let directory = ropeway_e2e::tempdir::TempDir::new();
+    let pipe = directory.file("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let log =
+        format!("[log.access]\nformat = \"json\"\noutput = \"{}\"\nbuffer = \"64KiB\"\n", pipe.display());
+    let lab = Lab::new().origins(1).config(&(ropeway_e2e::lab::file("", "", "") + &log)).start();
+    let long = format!("/{}", "x".repeat(8_000));
+    let mut connection = lab.connect();
+    for _ in 0..200 {
+        let _ = connection.get(&long).expect(200);
+    }
+    eventually("drops are counted", || {
+        (lab.admin().metric("ropeway_access_log_dropped_total", &[("cause", "backlog")]) > 0.0).then_some(())
+    });
+    drop(reader);
+}
+
+#[test]
+fn every_request_is_recorded_before_the_process_ends() {
+    let mut lab = with_log("json").origins(1).workers(2).start();
+    let _ = lab.answers(50);
+    lab.proxy.signal(Signal::TERM);
+    assert!(lab.proxy.wait().success());
+    assert_eq!(lines(&lab.file("access.log"), 50).len(), 50);
+}
+
+#[test]
+fn without_a_log_there_is_none() {
+    let lab = Lab::new().origins(1).start();
+    let _ = lab.client().get("/unlogged").expect(200);
+    assert_eq!(lab.admin().metric("ropeway_access_log_records_total", &[]), 0.0);
+    assert!(lab.proxy.lines().iter().all(|line| !line.contains("/unlogged")));
+}

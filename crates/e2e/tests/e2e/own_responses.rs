@@ -1,0 +1,91 @@
+//! Responses that the proxy makes itself, and what it adds to those of servers.
+
+use ropeway_e2e::{Lab, Origin, reply};
+use serde_json::Value;
+
+#[test]
+fn an_error_is_one_plain_sentence() {
+    let mut lab = Lab::new().origins(1).start();
+    lab.origin_mut(1).stop();
+    let response = lab.client().get("/").expect(502);
+    assert!(response.field("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+    assert!(response.text().contains("The server refused the connection."), "{}", response.text());
+    assert!(response.field("date").is_some());
+}
+
+#[test]
+fn an_error_is_json_for_those_who_prefer_it() {
+    let mut lab = Lab::new().origins(1).start();
+    lab.origin_mut(1).stop();
+    let response = lab.client().field("Accept", "application/json").get("/").expect(502);
+    assert_eq!(response.field("content-type").as_deref(), Some("application/json"));
+    let body: Value = serde_json::from_str(&response.text()).unwrap();
+    assert_eq!(body["status"], 502);
+    assert_eq!(body["reason"], "connect_refused");
+    assert!(body["message"].is_string());
+    assert_eq!(body["request_id"].as_str(), response.field("x-request-id").as_deref());
+    let response = lab.client().field("Accept", "text/html, application/json;q=0.5").get("/").expect(502);
+    assert!(response.field("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+}
+
+#[test]
+fn an_error_repeats_nothing_that_the_client_sent() {
+    let lab = Lab::new().origins(1).start();
+    let mut connection = lab.connect();
+    connection.send(
+        "GET /<script>alert(1)</script> HTTP/1.1\r\nHost: <script>\r\nAccept: application/json\r\n\r\n",
+    );
+    let response = connection.receive().expect(400);
+    assert!(!response.text().contains("script"), "{}", response.text());
+    assert!(!String::from_utf8_lossy(&response.head).contains("script"));
+}
+
+#[test]
+fn an_error_to_head_has_no_body() {
+    let mut lab = Lab::new().origins(1).start();
+    lab.origin_mut(1).stop();
+    let mut connection = lab.connect();
+    connection.send_request("HEAD", "/", "");
+    let _ = connection.receive_for("HEAD").expect(502);
+    connection.send_request("HEAD", "/", "");
+    let _ = connection.receive_for("HEAD").expect(502);
+}
+
+#[test]
+fn an_error_does_not_cost_the_connection_when_the_request_was_whole() {
+    let mut lab = Lab::new().origins(1).with("", "", "passive = false").start();
+    lab.origin_mut(1).stop();
+    let mut connection = lab.connect();
+    let _ = connection.get("/").expect(502);
+    lab.origin_mut(1).start();
+    let _ = connection.get("/").expect(200);
+}
+
+#[test]
+fn the_server_that_answered_can_be_named_in_a_field() {
+    let lab = Lab::new()
+        .config(
+            "[listener.web]\nbind = \"127.0.0.1:0\"\nserver_name_header = \"X-Served-By\"\n[[route]]\nupstream = \"app\"\n\
+             [upstream.app]\nservers = [{ address = \"@1\", name = \"left\" }, { address = \"@2\", name = \"right\" }]\n",
+        )
+        .origin(Origin::answering(|_| reply(200, &[("X-Served-By", "forged")], "")))
+        .origins(1)
+        .start();
+    let names: Vec<_> =
+        (0..4).map(|_| lab.client().get("/").field("x-served-by").unwrap_or_default()).collect();
+    assert!(
+        names.iter().any(|name| name.ends_with("left")) && names.iter().any(|name| name.ends_with("right")),
+        "{names:?}"
+    );
+
+    let lab = Lab::new().origins(1).start();
+    assert_eq!(lab.client().get("/").field("x-served-by"), None, "off by default");
+}
+
+#[test]
+fn via_is_added_to_responses() {
+    let lab = Lab::new().origins(1).start();
+    assert_eq!(lab.client().get("/").field("via").as_deref(), Some("1.1 ropeway"));
+    let lab = Lab::new().origins(1).with("forwarding = { via = false }", "", "").start();
+    assert_eq!(lab.client().get("/").field("via"), None);
+}

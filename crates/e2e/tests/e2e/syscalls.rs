@@ -1,0 +1,61 @@
+//! The budget of system calls for a lone request on connections that are kept alive.
+
+use ropeway_e2e::Lab;
+use ropeway_e2e::trace::{Call, Trace};
+
+const REQUESTS: usize = 200;
+
+const READS: [&str; 5] = ["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
+const WRITES: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "sendfile"];
+const WAITS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
+
+fn count(calls: &[Call], names: &[&str]) -> usize {
+    calls.iter().filter(|call| names.contains(&call.name.as_str())).count()
+}
+
+#[test]
+fn a_lone_request_takes_two_reads_two_writes_and_two_waits() {
+    let lab = Lab::new().origins(1).start();
+    let mut connection = lab.connect();
+    for _ in 0..50 {
+        let _ = connection.get("/").expect(200);
+    }
+    let worker = busiest_thread(&lab, &mut connection);
+    let trace = Trace::attach(worker, &["-e", "trace=network,desc,read,write"]);
+    let before = trace.calls().len();
+    for _ in 0..REQUESTS {
+        let _ = connection.get("/").expect(200);
+    }
+    let calls = trace.detach().split_off(before);
+    let names = calls.iter().fold(std::collections::BTreeMap::<&str, usize>::new(), |mut counts, call| {
+        *counts.entry(&call.name).or_default() += 1;
+        counts
+    });
+    // A tick ten times a second adds waits, and a write of its own now and then. Nothing else may come with requests.
+    let seconds = calls.last().map_or(0.0, |last| last.at) - calls.first().map_or(0.0, |first| first.at);
+    let ticks = 20 + (seconds * 20.0) as usize;
+    assert!(count(&calls, &READS) >= 2 * REQUESTS, "the trace missed something: {names:?}");
+    assert!(count(&calls, &READS) <= 2 * REQUESTS + ticks, "reads: {names:?}");
+    assert!(count(&calls, &WRITES) >= 2 * REQUESTS, "the trace missed something: {names:?}");
+    assert!(count(&calls, &WRITES) <= 2 * REQUESTS + ticks, "writes: {names:?}");
+    assert!(count(&calls, &WAITS) <= 2 * REQUESTS + 2 * ticks, "waits: {names:?}");
+    let all = count(&calls, &READS) + count(&calls, &WRITES) + count(&calls, &WAITS);
+    assert!(calls.len() - all <= ticks, "other calls: {names:?}");
+}
+
+/// The thread whose context switches grow with requests is the worker.
+fn busiest_thread(lab: &ropeway_e2e::Running, connection: &mut ropeway_e2e::Connection) -> u32 {
+    let switches = |thread: u32| -> u64 {
+        let path = format!("/proc/{}/task/{thread}/status", lab.proxy.id());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    };
+    let threads: Vec<u32> = lab.proxy.threads().into_iter().map(|(thread, _)| thread).collect();
+    let before: Vec<u64> = threads.iter().map(|thread| switches(*thread)).collect();
+    for _ in 0..100 {
+        let _ = connection.get("/").expect(200);
+    }
+    let grown = threads.iter().zip(before).map(|(thread, before)| (switches(*thread) - before, *thread));
+    grown.max().expect("a process has threads").1
+}

@@ -142,7 +142,7 @@ fn threat_55_a_hundred_reloads_under_load() {
             }
             60 => lab.reload(&format!("{SMALLEST}{huge}")),
             _ if round % 2 == 0 => {
-                lab.reload(&file("", "name = \"even\"", "balance = \"least_connections\""))
+                lab.reload(&file("", "name = \"even\"", "balance = \"least_connections\""));
             }
             _ => lab.reload(&SMALLEST.replace("@all", "\"@1\", \"@2\"")),
         }

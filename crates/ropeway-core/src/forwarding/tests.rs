@@ -174,3 +174,24 @@ fn responses_get_via_with_the_version_of_the_server() {
     ForwardingPolicy { via: None, ..policy() }.write_response_via(&mut out, &head);
     assert_eq!(out, b"Via: 1.0 ropeway\r\n");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+    /// Whatever a trusted proxy sends: our own address is the last entry of a bounded chain, and each line is one.
+    #[test]
+    fn chains_are_bounded_and_end_with_the_peer(
+        values in proptest::collection::vec("([0-9a-f.:,\"\\[\\] ]|10\\.1\\.1\\.1,|for=|;){0,300}", 0..4),
+        forwarded in proptest::bool::ANY,
+    ) {
+        let name = if forwarded { "Forwarded" } else { "X-Forwarded-For" };
+        let fields: String = values.iter().map(|value| format!("{name}: {value}\r\n")).collect();
+        let policy = ForwardingPolicy { forwarded, x_forwarded: !forwarded, ..policy() };
+        let sent = sent(&policy, &fields, &from(PROXY));
+        let chains: Vec<_> = sent.lines().filter_map(|line| line.strip_prefix(name)).collect();
+        proptest::prop_assert_eq!(chains.len(), 1);
+        proptest::prop_assert!(chains[0].len() < 4096 + 128);
+        proptest::prop_assert!(chains[0].split(',').filter(|entry| !entry.trim().is_empty()).count() <= 64);
+        proptest::prop_assert!(chains[0].rsplit(',').next().is_some_and(|last| last.contains("10.0.0.1")));
+    }
+}

@@ -21,77 +21,69 @@ macro_rules! known_names {
 
             /// The name in lower case; empty for `Other`, a prefix for `XForwardedOther`.
             #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { Self::Other => "", $(Self::$variant => $name,)* }
+            pub const fn name(self) -> &'static [u8] {
+                match self { Self::Other => b"", $(Self::$variant => $name,)* }
             }
         }
     };
 }
 
 known_names! {
-    Host "host",
-    Connection "connection",
-    ContentLength "content-length",
-    TransferEncoding "transfer-encoding",
-    Te "te",
-    Trailer "trailer",
-    Upgrade "upgrade",
-    KeepAlive "keep-alive",
-    ProxyConnection "proxy-connection",
-    Expect "expect",
-    Via "via",
-    XForwardedFor "x-forwarded-for",
-    XForwardedProto "x-forwarded-proto",
-    XForwardedHost "x-forwarded-host",
-    XForwardedPort "x-forwarded-port",
-    XForwardedOther "x-forwarded-",
-    XRealIp "x-real-ip",
-    Forwarded "forwarded",
-    XRequestId "x-request-id",
-    Accept "accept",
-    UserAgent "user-agent",
-    Referer "referer",
-    Cookie "cookie",
-    SetCookie "set-cookie",
-    Date "date",
-    Server "server",
-    RetryAfter "retry-after",
-    Location "location",
-    Authorization "authorization",
-    ProxyAuthorization "proxy-authorization",
-    ProxyAuthenticate "proxy-authenticate",
-    WwwAuthenticate "www-authenticate",
-    ContentType "content-type",
-    ContentEncoding "content-encoding",
-    ContentRange "content-range",
-    CacheControl "cache-control",
-    Range "range",
-    Vary "vary",
-    Age "age",
-    Expires "expires",
-    AcceptEncoding "accept-encoding",
+    Host b"host",
+    Connection b"connection",
+    ContentLength b"content-length",
+    TransferEncoding b"transfer-encoding",
+    Te b"te",
+    Trailer b"trailer",
+    Upgrade b"upgrade",
+    KeepAlive b"keep-alive",
+    ProxyConnection b"proxy-connection",
+    Expect b"expect",
+    Via b"via",
+    XForwardedFor b"x-forwarded-for",
+    XForwardedProto b"x-forwarded-proto",
+    XForwardedHost b"x-forwarded-host",
+    XForwardedPort b"x-forwarded-port",
+    XForwardedOther b"x-forwarded-",
+    XRealIp b"x-real-ip",
+    Forwarded b"forwarded",
+    XRequestId b"x-request-id",
+    Accept b"accept",
+    UserAgent b"user-agent",
+    Referer b"referer",
+    Cookie b"cookie",
+    SetCookie b"set-cookie",
+    Date b"date",
+    Server b"server",
+    RetryAfter b"retry-after",
+    Location b"location",
+    Authorization b"authorization",
+    ProxyAuthorization b"proxy-authorization",
+    ProxyAuthenticate b"proxy-authenticate",
+    WwwAuthenticate b"www-authenticate",
+    ContentType b"content-type",
+    ContentEncoding b"content-encoding",
+    ContentRange b"content-range",
+    CacheControl b"cache-control",
+    Range b"range",
+    Vary b"vary",
+    Age b"age",
+    Expires b"expires",
+    AcceptEncoding b"accept-encoding",
 }
 
 // A set of names fits one word.
 const _: () = assert!(Known::COUNT <= 64);
 
 impl Known {
-    /// The meaning of a field name, in any case. In `X-...` names an underscore counts as a hyphen, because some
+    /// The meaning of a field name, which must be a token, in any case. In `X-...` names an underscore counts as a hyphen, because some
     /// servers read both alike: what removes `X-Forwarded-For` must not leave `X_Forwarded_For` behind.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Self {
-        let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return Self::Other };
-        if first == b'x' {
+        if matches!(name, [b'x' | b'X', ..]) {
             return Self::from_x_name(name);
         }
-        candidates(name.len())
-            .iter()
-            .copied()
-            .find(|known| {
-                let candidate = known.name().as_bytes();
-                candidate.first() == Some(&first) && candidate.eq_ignore_ascii_case(name)
-            })
-            .unwrap_or_default()
+        candidates(name.len()).iter().copied().find(|known| eq_token(name, known.name())).unwrap_or_default()
     }
 
     fn from_x_name(name: &[u8]) -> Self {
@@ -103,10 +95,10 @@ impl Known {
             Self::XRealIp,
             Self::XRequestId,
         ];
-        if let Some(known) = exact.into_iter().find(|known| eq_folded(name, known.name().as_bytes())) {
+        if let Some(known) = exact.into_iter().find(|known| eq_folded(name, known.name())) {
             return known;
         }
-        let prefix = Self::XForwardedOther.name().as_bytes();
+        let prefix = Self::XForwardedOther.name();
         match name.get(..prefix.len()) {
             Some(start) if eq_folded(start, prefix) => Self::XForwardedOther,
             _ => Self::Other,
@@ -117,6 +109,19 @@ impl Known {
     pub(super) const fn bit(self) -> u64 {
         1 << self as u8
     }
+}
+
+/// Whether a token is this name, which has letters in lower case and hyphens only, when case is ignored. Setting the
+/// bit of lower case in whole words is exact for tokens: no other character of theirs becomes a letter or a hyphen.
+fn eq_token(token: &[u8], name: &[u8]) -> bool {
+    let (tokens, token_rest) = token.as_chunks::<8>();
+    let (names, name_rest) = name.as_chunks::<8>();
+    tokens.len() == names.len()
+        && tokens.iter().zip(names).all(|(token, name)| {
+            u64::from_ne_bytes(*token) | 0x2020_2020_2020_2020 == u64::from_ne_bytes(*name)
+        })
+        && token_rest.len() == name_rest.len()
+        && token_rest.iter().zip(name_rest).all(|(&token, &name)| token | 0x20 == name)
 }
 
 /// Whether two names are equal when case is ignored and an underscore is a hyphen; `canonical` is folded already.
@@ -155,6 +160,7 @@ const fn candidates(len: usize) -> &'static [Known] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grammar::is_tchar;
     use super::*;
 
     #[test]
@@ -163,8 +169,8 @@ mod tests {
             if matches!(known, Known::Other | Known::XForwardedOther) {
                 continue;
             }
-            assert_eq!(Known::from_name(known.name().as_bytes()), known);
-            assert_eq!(Known::from_name(known.name().to_uppercase().as_bytes()), known);
+            assert_eq!(Known::from_name(known.name()), known);
+            assert_eq!(Known::from_name(&known.name().to_ascii_uppercase()), known);
         }
     }
 
@@ -175,7 +181,29 @@ mod tests {
         assert_eq!(Known::from_name(b"X_Real_IP"), Known::XRealIp);
         assert_eq!(Known::from_name(b"X_Forwarded_Ssl"), Known::XForwardedOther);
         assert_eq!(Known::from_name(b"X-Forwarded-"), Known::XForwardedOther);
+        assert_eq!(Known::from_name(b"X-Forwarded-For-The-Second-Time"), Known::XForwardedOther);
         assert_eq!(Known::from_name(b"Content_Length"), Known::Other);
+    }
+
+    /// One wrong byte anywhere makes another name, for every byte that a token can have.
+    #[test]
+    fn names_are_compared_exactly() {
+        let tokens: Vec<u8> = (0..=u8::MAX).filter(|&byte| is_tchar(byte)).collect();
+        for &known in Known::ALL.iter().filter(|known| !known.name().starts_with(b"x-")) {
+            for at in 0..known.name().len() {
+                for &byte in &tokens {
+                    let mut name = known.name().to_vec();
+                    name[at] = byte;
+                    let same = name.eq_ignore_ascii_case(known.name());
+                    assert_eq!(
+                        Known::from_name(&name) == known,
+                        same,
+                        "{:?}",
+                        String::from_utf8_lossy(&name)
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -138,8 +138,9 @@ impl RequestHead {
         self.host.of(self.head.arena())
     }
 
-    /// The authority as received, for Host: of the target when that has one, else of the Host field. Empty when an
-    /// HTTP/1.0 request names none.
+    /// The authority as received: of the target when that has one, else of the Host field, which
+    /// [`Head::write_fields`] then writes with this value. Empty when an HTTP/1.0 request names none; whoever sends a
+    /// request without a Host field on must add one (RFC 9112 3.2).
     #[must_use]
     pub fn authority(&self) -> &[u8] {
         self.authority.of(self.head.arena())
@@ -183,7 +184,8 @@ impl RequestHead {
 
     /// The protocols that the client would like to change to (RFC 9110 7.8), as received; they can still be read once
     /// the field was stripped. `None` unless Connection lists `upgrade`, there is exactly one Upgrade field, the
-    /// version is HTTP/1.1, and the request has no body.
+    /// version is HTTP/1.1, and the request has no body. Any protocol is told, `h2c` included: which ones may pass is
+    /// for the caller to decide.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
         let usable = self.connection.upgrade

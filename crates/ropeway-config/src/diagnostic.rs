@@ -124,6 +124,9 @@ pub enum Style {
     Colour,
 }
 
+/// How many diagnostics are drawn: more than one would read, few enough to be quick with a large generated file.
+const MOST_RENDERED: usize = 100;
+
 /// Everything that is wrong with a configuration: at least one error, and the warnings found on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
@@ -139,12 +142,15 @@ impl Diagnostics {
         self.iter().filter(|one| one.severity == Severity::Error).count()
     }
 
-    /// For people: every diagnostic, separated by empty lines, and a last line that counts them.
+    /// For people: the first 100 diagnostics, separated by empty lines, and a last line that counts them all.
     pub fn render(&self, style: Style) -> String {
         let mut out = String::new();
-        for one in self.iter() {
+        for one in self.iter().take(MOST_RENDERED) {
             out.push_str(&one.render(style));
             out.push_str("\n\n");
+        }
+        if self.0.len() > MOST_RENDERED {
+            out.push_str(&format!("... and {} more\n\n", self.0.len() - MOST_RENDERED));
         }
         out.push_str(&self.summary());
         out

@@ -1,11 +1,13 @@
-//! Loading good files.
+//! Loading files: defaults, includes, variables, and what cannot be read.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ropeway_config::schema::{Balance, ServerAddress};
-use ropeway_config::{Environment, parse_with};
+use ropeway_config::{Diagnostics, Environment, Loaded, Style, load_with, parse_with};
 
-fn load(text: &str) -> ropeway_config::Loaded {
+fn load(text: &str) -> Loaded {
     parse_with("ropeway.toml", text, Environment::default()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
@@ -46,4 +48,161 @@ fn the_smallest_file_gets_every_default() {
     assert!(config.admin.enabled);
     assert_eq!(config.admin.bind.value, "127.0.0.1:9900".parse().unwrap());
     assert!(config.log.access.is_none());
+}
+
+/// A folder of this test's own, with `files` in it.
+fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    for (file, content) in files {
+        let file = folder.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+    folder
+}
+
+fn load_folder(folder: &Path) -> Result<Loaded, Diagnostics> {
+    load_with(&folder.join("ropeway.toml"), Environment::default())
+}
+
+fn codes(errors: &Diagnostics) -> Vec<&str> {
+    errors.iter().map(|one| one.code).collect()
+}
+
+const MAIN: &[u8] =
+    b"include = [\"conf.d/*.toml\", \"extra.toml\"]\n[listener.web]\nbind = \"0.0.0.0:8080\"\n";
+const SHOP: &[u8] = b"[[route]]\nmatch = { host = \"shop.example.com\" }\nupstream = \"shop\"\n\
+    [upstream.shop]\nservers = [\"127.0.0.1:8001\"]\n";
+const BLOG: &[u8] = b"[[route]]\nmatch = { host = \"blog.example.com\" }\nupstream = \"blog\"\n\
+    [upstream.blog]\nservers = [\"127.0.0.1:8002\"]\n";
+
+#[test]
+fn included_files_are_merged_in_alphabetical_order() {
+    let files: [(&str, &[u8]); 6] = [
+        ("ropeway.toml", MAIN),
+        ("conf.d/b.toml", BLOG),
+        ("conf.d/a.toml", SHOP),
+        ("conf.d/c.toml.old", b"not TOML"),
+        ("conf.d/.hidden.toml", b"not TOML"),
+        ("extra.toml", b"[listener.more]\nbind = \"0.0.0.0:8081\"\n"),
+    ];
+    let folder = folder("merged", &files);
+    let loaded = load_folder(&folder).unwrap_or_else(|errors| panic!("{errors}"));
+    let routes: Vec<&str> = loaded.config.routes.iter().map(|route| route.upstream.as_str()).collect();
+    assert_eq!(routes, ["shop", "blog"]);
+    assert!(loaded.config.listener("more").is_some());
+    let names =
+        ["ropeway.toml", "conf.d/a.toml", "conf.d/b.toml", "extra.toml"].map(|name| folder.join(name));
+    assert_eq!(loaded.files, names);
+}
+
+#[test]
+fn a_name_in_two_files_is_an_error_that_shows_both() {
+    let files: [(&str, &[u8]); 4] =
+        [("ropeway.toml", MAIN), ("conf.d/a.toml", SHOP), ("conf.d/b.toml", SHOP), ("extra.toml", b"")];
+    let errors = load_folder(&folder("twice", &files)).unwrap_err();
+    assert_eq!(codes(&errors), ["duplicate-name"]);
+    let error = errors.iter().next().unwrap();
+    assert!(error.place.source().name().ends_with("conf.d/b.toml"));
+    assert!(error.related[0].0.source().name().ends_with("conf.d/a.toml"));
+    assert!(error.render(Style::Plain).contains("first here"));
+}
+
+#[test]
+fn included_files_hold_listeners_routes_and_upstreams_only() {
+    let files: [(&str, &[u8]); 3] = [
+        ("ropeway.toml", MAIN),
+        ("conf.d/a.toml", SHOP),
+        ("extra.toml", b"workers = 4\ninclude = [\"x.toml\"]\n"),
+    ];
+    let errors = load_folder(&folder("only", &files)).unwrap_err();
+    assert_eq!(codes(&errors), ["not-in-include", "not-in-include"]);
+}
+
+#[test]
+fn a_missing_file_is_an_error_and_a_pattern_without_matches_is_not() {
+    let errors = load_folder(&folder("missing", &[("ropeway.toml", MAIN)])).unwrap_err();
+    assert_eq!(codes(&errors), ["bad-include"]);
+    assert_eq!(errors.iter().next().unwrap().place.text(), "\"extra.toml\"");
+}
+
+#[test]
+fn a_syntax_error_in_one_file_is_the_only_complaint() {
+    let files: [(&str, &[u8]); 3] =
+        [("ropeway.toml", MAIN), ("conf.d/a.toml", b"[[route]\n"), ("extra.toml", b"")];
+    let errors = load_folder(&folder("syntax", &files)).unwrap_err();
+    assert!(codes(&errors).iter().all(|code| *code == "syntax"), "{errors}");
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let nowhere = folder("nowhere", &[("other.toml", b"")]);
+    assert_eq!(codes(&load_folder(&nowhere).unwrap_err()), ["unreadable-file"]);
+    assert_eq!(codes(&load_with(&nowhere, Environment::default()).unwrap_err()), ["unreadable-file"]);
+
+    let binary = folder("binary", &[("ropeway.toml", b"workers = 4\n# caf\xe9\n")]);
+    let errors = load_folder(&binary).unwrap_err();
+    assert_eq!(codes(&errors), ["not-utf8"]);
+    let place = &errors.iter().next().unwrap().place;
+    assert_eq!((place.line(), place.column()), (2, 6));
+}
+
+#[test]
+fn places_count_characters() {
+    let errors = parse_with("ropeway.toml", "# é\nwörkers = 1\n", Environment::default()).unwrap_err();
+    let errors: Vec<_> = errors.iter().filter(|one| one.code == "syntax").collect();
+    assert_eq!((errors[0].place.line(), errors[0].place.column()), (2, 2));
+}
+
+#[test]
+fn variables_are_replaced() {
+    let text = include_str!("../../../examples/cache-affinity.toml");
+    let environment = [("LISTEN", "127.0.0.1:80"), ("ADMIN_PORT", "9000")].into_iter().collect();
+    let config =
+        parse_with("ropeway.toml", text, environment).unwrap_or_else(|errors| panic!("{errors}")).config;
+    assert_eq!(config.listeners[0].bind[0].to_string(), "127.0.0.1:80");
+    assert_eq!(config.admin.bind.to_string(), "127.0.0.1:9000");
+}
+
+#[test]
+fn moving_a_line_changes_nothing() {
+    let text = include_str!("../../../examples/smallest.toml");
+    let moved = format!("\n\n# moved\n{text}");
+    assert_eq!(load(text).config, load(&moved).config);
+    assert_ne!(load(text).config, load(&text.replace("8003", "8004")).config);
+}
+
+#[test]
+fn derived_names_are_distinct() {
+    let text = "[listener.web]\nbind = \"0.0.0.0:0\"\n\
+        [[route]]\nupstream = \"app\"\nmatch = { path = \"/a\" }\n\
+        [[route]]\nupstream = \"app\"\nmatch = { host = \"*.example.com\", path = { exact = \"/a\" } }\n\
+        [[route]]\nupstream = \"app\"\nmatch = { host = [\"a.example\", \"b.example\"] }\n\
+        [[route]]\nupstream = \"app\"\nname = \"default\"\nmatch = { path = \"/b\" }\n\
+        [[route]]\nupstream = \"app\"\n\
+        [upstream.app]\nservers = [\"127.0.0.1:8001\"]\n";
+    let names: Vec<String> = load(text).config.routes.iter().map(|route| route.name.value.clone()).collect();
+    assert_eq!(names, ["/a", "*.example.com=/a", "a.example+1", "default", "default#2"]);
+}
+
+#[test]
+fn port_0_may_be_bound_any_number_of_times() {
+    let text = include_str!("../../../examples/smallest.toml")
+        .replace("\"0.0.0.0:8080\"", "[\"[::]:0\", \"[::]:0\"]");
+    assert_eq!(load(&text).config.listeners[0].bind.len(), 2);
+}
+
+#[test]
+fn a_large_file_of_mistakes_is_reported_in_full_and_drawn_in_part() {
+    let mut text = include_str!("../../../examples/smallest.toml").to_owned();
+    for number in 0..300 {
+        text.push_str(&format!("[[route]]\nupstream = \"up{number}\"\nmatch = {{ path = \"/{number}\" }}\n"));
+    }
+    let errors = parse_with("ropeway.toml", &text, Environment::default()).unwrap_err();
+    assert_eq!(errors.error_count(), 300);
+    assert_eq!(errors.to_json().as_array().map(Vec::len), Some(300));
+    let rendered = errors.render(Style::Plain);
+    assert_eq!(rendered.matches("error[unknown-upstream]").count(), 100);
+    assert!(rendered.ends_with("... and 200 more\n\n300 errors"));
 }

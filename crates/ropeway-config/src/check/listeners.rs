@@ -28,8 +28,7 @@ fn check_trust(context: &mut Context, listener: &Listener) {
 
 /// Port 0 stands for a port of its own each time.
 fn check_distinct(context: &mut Context, config: &Config) {
-    let admin = config.admin.enabled.then_some(&config.admin.bind);
-    let binds = config.listeners.iter().flat_map(|listener| &listener.bind).chain(admin);
+    let binds = config.listeners.iter().flat_map(|listener| &listener.bind);
     let mut first: HashMap<SocketAddr, &Located<SocketAddr>> = HashMap::new();
     for bind in binds.filter(|bind| bind.port() != 0) {
         if let Some(earlier) = first.get(&bind.value) {
@@ -39,6 +38,14 @@ fn check_distinct(context: &mut Context, config: &Config) {
         } else {
             first.insert(bind.value, bind);
         }
+    }
+    // Most files do not name the admin listener, so the complaint stands at the other one.
+    if let Some(bind) = first.get(&config.admin.bind.value).filter(|_| config.admin.enabled) {
+        let message = format!("{bind} is the address of the admin listener");
+        let complaint = Diagnostic::error("duplicate-bind", &bind.place, message);
+        context.report(
+            complaint.help("choose another, or move the admin listener: `[admin] bind = \"127.0.0.1:9901\"`"),
+        );
     }
 }
 

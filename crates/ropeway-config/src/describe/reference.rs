@@ -36,7 +36,8 @@ pub fn reference_markdown() -> String {
 fn write_section(page: &mut String, path: &str, table: TableShape) {
     let keys = (table.keys)();
     let title = if path.is_empty() { "At the top of the file".to_owned() } else { format!("`{path}`") };
-    let level = "#".repeat(2 + path.matches('.').count().min(2));
+    let depth = path.matches('.').count() - path.matches(".NAME").count();
+    let level = "#".repeat(2 + depth.min(3));
     let _ = write!(page, "\n{level} {title}\n\n");
     if !path.is_empty() {
         let _ = write!(page, "{}\n\n", paragraph(table.doc));
@@ -87,7 +88,10 @@ fn values(shape: &Shape, path: &str) -> String {
         }
         Shape::Text { what, example } => format!("{what}, such as `\"{example}\"`"),
         Shape::Choice(_) => "one of the words below".to_owned(),
-        Shape::List(element) if element.as_table().is_some() => format!("list of: {}", values(element, path)),
+        Shape::OneOf(shapes) if matches!(shapes.as_slice(), [_, Shape::List(_)]) => {
+            let single = shapes.first().map(|shape| values(shape, path)).unwrap_or_default();
+            format!("{single}; or a list of them")
+        }
         Shape::List(element) => format!("list of: {}", values(element, path)),
         Shape::OneOf(shapes) => {
             let shapes: Vec<String> = shapes.iter().map(|shape| values(shape, path)).collect();

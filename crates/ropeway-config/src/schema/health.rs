@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ropeway_core::health::{StatusSet, StatusSetError};
 
-use super::http::{HeaderName, HeaderValue, Method, Path, Token};
+use super::http::{Authority, HeaderName, HeaderValue, Method, Path};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{
     Text, TextError, choice, choices, duration, hours, integer, limit, millis, minutes, optional, or, pairs,
@@ -20,15 +20,15 @@ section! {
         /// What a check does.
         kind as "type": HealthKind = or(choice(), HealthKind::Tcp),
         /// For `http`: the path that is asked for.
-        path: Path = or(text(), Path::known("/")),
+        path: Path = or(text::<Path>().such_as("/health"), Path::known("/")),
         /// For `http`: the method.
         method: Method = or(text(), Method::known("GET")),
         /// For `http`: the Host field.
-        host: Option<Token> = optional(text(), "the address of the server"),
+        host: Option<Authority> = optional(text(), "the address of the server"),
         /// For `http`: the statuses that are good, such as `200`, `200,204` or `200-399`.
         status: StatusSet = or(text(), StatusSet::default()),
         /// For `http`: text that must occur in the first 64 KiB of the body.
-        body: Option<String> = optional(text(), "any body"),
+        body: Option<String> = optional(text::<String>().such_as("ok"), "any body"),
         /// For `http`: more fields of the request.
         headers: Vec<(Located<HeaderName>, HeaderValue)> = pairs("{ x-check = \"ropeway\" }"),
         /// Another port to be checked.
@@ -95,8 +95,8 @@ impl Text for StatusSet {
 
 section! {
     /// Passive checks: servers that fail the requests they are given are left alone for a while. The first time for
-    /// `eject`, the n-th time in a row for n times as long, up to `eject_max`. Whatever happens, `max_ejected` percent
-    /// of a pool stay.
+    /// `eject`, the n-th time in a row for n times as long, up to `eject_max`. Never more than
+    /// `max_ejected` percent of a pool at the same time.
     pub struct Passive checked by ejections_grow {
         /// Connections in a row that could not be opened.
         connect_failures: Option<u32> = or(limit(1_000_000, "not counted"), 5),

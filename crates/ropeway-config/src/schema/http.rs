@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::address::is_host_name;
+use super::address::{ServerAddress, is_host_name};
 use crate::kind::{Text, TextError};
 
 /// Declares a checked string.
@@ -63,6 +63,11 @@ checked_string! {
 checked_string! {
     /// An absolute path without query, in the form in which it is sent.
     Path
+}
+
+checked_string! {
+    /// A host, with or without a port: what a Host field holds (RFC 9110 section 7.2).
+    Authority
 }
 
 impl HeaderName {
@@ -171,6 +176,26 @@ impl Text for Token {
 
     fn stand_in() -> Token {
         Token::known("none")
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Text for Authority {
+    const WHAT: &'static str = "a host, with or without a port";
+    const EXAMPLE: &'static str = "shop.example.com";
+
+    fn parse(text: &str) -> Result<Authority, TextError> {
+        if ServerAddress::is_authority(text) {
+            return Ok(Authority(text.to_owned()));
+        }
+        Err(TextError::default().help("write \"shop.example.com\" or \"app.internal:8080\""))
+    }
+
+    fn stand_in() -> Authority {
+        Authority("invalid".to_owned())
     }
 
     fn write(&self) -> String {

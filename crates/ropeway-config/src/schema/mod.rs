@@ -1,7 +1,7 @@
 //! The configuration as plain Rust: every default resolved, every duration a [`std::time::Duration`], every size in
 //! bytes, and `None` where the file says "off" or "no limit".
 //!
-//! Values that a later step may still refuse are [`Located`](crate::Located), so that its complaint can point at the
+//! Values that a later step may still refuse are [`Located`], so that its complaint can point at the
 //! file.
 
 mod address;
@@ -17,7 +17,7 @@ mod upstream;
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
 pub use health::{Health, HealthKind, Passive};
-pub use http::{HeaderName, HeaderValue, HostPattern, Method, Path, Token};
+pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Token};
 pub use listener::{Forwarding, Listener, ListenerLimits, ListenerTimeouts};
 pub use path::PathMatch;
 pub use process::{

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::address::{ADMIN_DEFAULT, NameServer};
 use crate::kind::{
-    KIB, MIB, Text, TextError, boolean, choice, choices, converted, duration, hours, integer, limit, list,
-    located, millis, minutes, optional, or, seconds, size, table, text,
+    KIB, MIB, Text, TextError, boolean, choice, choices, converted, derived, duration, hours, integer, limit,
+    list, located, millis, minutes, optional, or, seconds, size, table, text,
 };
 use crate::place::Located;
 use crate::section::section;
@@ -147,7 +147,10 @@ section! {
     /// start-up, its server is merely down.
     pub struct Dns {
         /// Name servers, port 53 unless given.
-        servers: Vec<SocketAddr> = list(converted(text::<NameServer>(), |server| server.0)),
+        servers: Vec<SocketAddr> = derived(
+            list(converted(text::<NameServer>(), |server| server.0)),
+            "those of the system (/etc/resolv.conf)"
+        ),
         /// A name is resolved again when its TTL is over, at the earliest after 1 s and at the latest after this.
         interval: Duration = or(duration(seconds(1), hours(24)), seconds(10)),
         /// How long one look-up may take.

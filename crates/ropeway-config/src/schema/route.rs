@@ -37,8 +37,8 @@ section! {
     /// Conditions on a request.
     pub struct Match {
         /// Host names. `*.example.com` stands for every name below `example.com`, at any depth, but not for
-        /// `example.com` itself. Empty: every host.
-        host: Vec<Located<HostPattern>> = one_or_many(located(text())),
+        /// `example.com` itself.
+        host: Vec<Located<HostPattern>> = derived(one_or_many(located(text())), "every host"),
         /// The path, without the query. Text stands for `{ prefix = ... }`.
         path: PathMatch = path_match(),
     }
@@ -60,7 +60,7 @@ section! {
     /// What a request may ask for.
     pub struct RouteLimits {
         /// The body of a request. A longer one is answered 413.
-        body: Option<u64> = size_or_unlimited(1 << 50),
+        body: Option<u64> = size_or_unlimited(1 << 44),
     }
 }
 

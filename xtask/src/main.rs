@@ -1,5 +1,6 @@
-//! Checks of this repository that need more than the compiler: `cargo xtask tidy`.
+//! Checks of this repository that need more than the compiler: `cargo xtask tidy`, `cargo xtask budgets`.
 
+mod budgets;
 mod tidy;
 
 use std::path::Path;
@@ -8,9 +9,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["tidy"] => report(tidy::check(repository())),
+        ["budgets"] => report("budgets", budgets::check(repository())),
+        ["tidy"] => report("tidy", tidy::check(repository())),
         _ => {
-            eprintln!("usage: cargo xtask tidy");
+            eprintln!("usage: cargo xtask budgets|tidy");
             ExitCode::from(2)
         }
     }
@@ -21,21 +23,21 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository")
 }
 
-fn report(outcome: Result<Vec<String>, String>) -> ExitCode {
+fn report(name: &str, outcome: Result<Vec<String>, String>) -> ExitCode {
     match outcome {
         Ok(findings) if findings.is_empty() => {
-            println!("tidy: nothing to say");
+            println!("{name}: nothing to say");
             ExitCode::SUCCESS
         }
         Ok(findings) => {
             for finding in &findings {
                 println!("{finding}");
             }
-            println!("tidy: {} to put right", findings.len());
+            println!("{name}: {} to put right", findings.len());
             ExitCode::FAILURE
         }
         Err(problem) => {
-            eprintln!("tidy: {problem}");
+            eprintln!("{name}: {problem}");
             ExitCode::FAILURE
         }
     }

@@ -423,3 +423,6 @@ fn dns_settings(config: &Config) -> DnsSettings {
     let schema::Dns { servers, interval, timeout } = config.dns.clone();
     DnsSettings { servers, interval, timeout }
 }
+
+#[cfg(test)]
+mod tests;

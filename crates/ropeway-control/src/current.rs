@@ -42,9 +42,9 @@ impl Current {
     /// A change that was reported to the snapshot before while this one was being put into service is looked at
     /// again here, so that none is lost.
     pub fn replace(&self, snapshot: Arc<Snapshot>) {
-        self.snapshot.store(Arc::clone(&snapshot));
+        self.snapshot.store(snapshot);
         let now_ms = self.now_ms();
-        for upstream in &snapshot.upstreams {
+        for upstream in &self.snapshot().upstreams {
             upstream.refresh(now_ms);
         }
         self.announce_servers();

@@ -17,6 +17,8 @@ pub mod current;
 pub mod demo;
 pub mod discovery;
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub mod log;
 mod logs;
 pub mod metrics;

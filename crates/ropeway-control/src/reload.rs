@@ -87,10 +87,10 @@ impl Diff {
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
         Self {
-            listeners: Changes::between(listeners(old), listeners(new)),
-            routes: Changes::between(routes(old), routes(new)),
-            upstreams: Changes::between(upstreams(old), upstreams(new)),
-            servers: Changes::between(servers(old), servers(new)),
+            listeners: Changes::between(listeners(old), &listeners(new)),
+            routes: Changes::between(routes(old), &routes(new)),
+            upstreams: Changes::between(upstreams(old), &upstreams(new)),
+            servers: Changes::between(servers(old), &servers(new)),
             needs_restart: needs_restart(old, new),
             ..Self::default()
         }
@@ -123,12 +123,12 @@ impl fmt::Display for Diff {
 }
 
 impl Changes {
-    fn between<T: PartialEq>(old: Named<'_, T>, new: Named<'_, T>) -> Self {
+    fn between<T: PartialEq>(old: Named<'_, T>, new: &Named<'_, T>) -> Self {
         let find = |list: &[(String, &T)], name: &str| {
             list.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()
         };
         let mut changes = Self::default();
-        for (name, value) in &new {
+        for (name, value) in new {
             match find(&old, name) {
                 None => changes.added.push(name.clone()),
                 Some(index) if old.get(index).is_some_and(|(_, before)| before != value) => {
@@ -138,7 +138,7 @@ impl Changes {
             }
         }
         changes.removed =
-            old.into_iter().map(|(name, _)| name).filter(|name| find(&new, name).is_none()).collect();
+            old.into_iter().map(|(name, _)| name).filter(|name| find(new, name).is_none()).collect();
         changes
     }
 
@@ -193,4 +193,91 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log.access.buffer", buffer(old).is_some() && buffer(new).is_some() && buffer(old) != buffer(new)),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{app, config};
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn equal_configurations_do_not_differ_wherever_they_are_written() {
+        let one = app("servers = [\"127.0.0.1:1\"]");
+        let other = config(
+            "\n\n# moved\n[upstream.app]\nservers = [{ address = \"127.0.0.1:1\", weight = 1 }]\n\
+             [listener.web]\nbind = [\"127.0.0.1:0\"]\n[[route]]\nupstream = \"app\"\n",
+        );
+        let diff = Diff::between(&one, &other);
+        assert!(diff.is_empty(), "{diff:?}");
+        assert_eq!(diff.to_string(), "nothing changed");
+    }
+
+    #[test]
+    fn what_came_went_and_changed_is_told_apart() {
+        let old = app("servers = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]");
+        let new = config(
+            r#"
+            [listener.web]
+            bind = "127.0.0.1:0"
+            timeout = { idle = "5s" }
+            [listener.more]
+            bind = "127.0.0.1:0"
+            [[route]]
+            name = "all"
+            upstream = "app"
+            [upstream.app]
+            servers = ["127.0.0.1:1", { address = "127.0.0.1:3", weight = 2 }, "127.0.0.1:4"]
+            "#,
+        );
+        let diff = Diff::between(&old, &new);
+        assert_eq!(
+            diff.servers,
+            Changes {
+                added: names(&["app/127.0.0.1:4"]),
+                removed: names(&["app/127.0.0.1:2"]),
+                changed: names(&["app/127.0.0.1:3"]),
+            }
+        );
+        assert_eq!(
+            diff.listeners,
+            Changes { added: names(&["more"]), removed: Vec::new(), changed: names(&["web"]) }
+        );
+        assert_eq!(diff.upstreams.changed, names(&["app"]));
+        assert_eq!((diff.routes.added.len(), diff.routes.removed.len()), (1, 1));
+        assert_eq!(
+            diff.to_string(),
+            "listeners +1 -0 ~1, routes +1 -1 ~0, upstreams +0 -0 ~1, servers +1 -1 ~1"
+        );
+    }
+
+    #[test]
+    fn what_counts_from_the_next_start_is_named() {
+        let old = app("servers = [\"127.0.0.1:1\"]");
+        let mut new = old.clone();
+        new.workers = Some(7);
+        new.admin.enabled = false;
+        assert_eq!(Diff::between(&old, &new).needs_restart, ["workers", "admin"]);
+    }
+
+    #[test]
+    fn a_wrong_file_is_summed_up_in_one_line() {
+        let text = |workers| {
+            format!(
+                "workers = {workers}\n[listener.web]\nbind = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
+                 [upstream.app]\nservers = [\"127.0.0.1:1\"]\n"
+            )
+        };
+        let summary = |text: &str| {
+            ReloadError::Config(ropeway_config::parse("test.toml", text).expect_err("a wrong file")).summary()
+        };
+        let one = summary(&text("\"many\""));
+        assert!(one.starts_with("test.toml:1:11: "), "{one}");
+        assert_eq!(one.lines().count(), 1);
+        let two = summary(&text("\"many\"\nsurprise = 1"));
+        assert!(two.starts_with("test.toml:1:11: ") && two.ends_with(" (and 1 more)"), "{two}");
+    }
 }

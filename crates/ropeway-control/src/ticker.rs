@@ -47,6 +47,8 @@ impl Ticker {
         self.ticks += 1;
         let now_ms = current.now_ms();
         let snapshot = current.snapshot();
+        // First, so that an ejection is told however short it was: only a tick ends one.
+        self.report_ejections(&snapshot.upstreams, current);
         for upstream in &snapshot.upstreams {
             let returned = upstream.end_ejections(now_ms);
             let ramps = self.ticks.is_multiple_of(TICKS_PER_RAMP_STEP) && upstream.is_ramping(now_ms);
@@ -54,7 +56,6 @@ impl Ticker {
                 upstream.refresh(now_ms);
             }
         }
-        self.report_ejections(&snapshot.upstreams, current);
     }
 
     /// The data plane ejects without telling anybody; the difference to the last tick shows it.

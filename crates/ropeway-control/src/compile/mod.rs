@@ -46,8 +46,13 @@ pub struct Surroundings {
 /// Compiles `config` with the live state that `registry` has for it. Nothing that is in service changes.
 #[must_use]
 pub fn compile(config: &Config, registry: &Registry, surroundings: &Surroundings) -> Compiled {
-    let mut compiler =
-        Compiler { registry, now_ms: surroundings.now_ms, usage: Usage::default(), named: Vec::new(), checked: Vec::new() };
+    let mut compiler = Compiler {
+        registry,
+        now_ms: surroundings.now_ms,
+        usage: Usage::default(),
+        named: Vec::new(),
+        checked: Vec::new(),
+    };
     let listeners = config.listeners.iter().map(|listener| Arc::new(compiler.listener(listener))).collect();
     let upstreams = config.upstreams.iter().map(|upstream| Arc::new(compiler.upstream(upstream))).collect();
     let routes = compiler.routes(&config.routes, &positions(config));
@@ -75,7 +80,12 @@ struct Compiler<'a> {
 
 /// Where each upstream is in the list of upstreams.
 fn positions(config: &Config) -> HashMap<&str, usize> {
-    config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.name.value.as_str(), index)).collect()
+    config
+        .upstreams
+        .iter()
+        .enumerate()
+        .map(|(index, upstream)| (upstream.name.value.as_str(), index))
+        .collect()
 }
 
 fn log_format(format: AccessLogFormat) -> LogFormat {

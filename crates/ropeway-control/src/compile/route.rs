@@ -11,7 +11,11 @@ use super::{Compiler, millis};
 
 impl Compiler<'_> {
     /// The routes, in file order; `upstreams` says where each upstream is.
-    pub(super) fn routes(&mut self, config: &[schema::Route], upstreams: &HashMap<&str, usize>) -> Vec<Route> {
+    pub(super) fn routes(
+        &mut self,
+        config: &[schema::Route],
+        upstreams: &HashMap<&str, usize>,
+    ) -> Vec<Route> {
         let routes = config.iter().enumerate();
         routes
             .filter_map(|(position, route)| {
@@ -49,7 +53,8 @@ impl Compiler<'_> {
 /// The table that finds a route by its position. A route has one match for each of its hosts.
 pub(super) fn table(routes: &[schema::Route]) -> RouteTable {
     let numbered = (0_u32..).zip(routes);
-    let matches = numbered.flat_map(|(number, route)| matches(route).into_iter().map(move |one| (number, one)));
+    let matches =
+        numbered.flat_map(|(number, route)| matches(route).into_iter().map(move |one| (number, one)));
     RouteTable::build_numbered(matches)
 }
 

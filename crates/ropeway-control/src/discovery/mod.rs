@@ -108,3 +108,6 @@ impl Discovery {
         Task::start(&self.handle, async move { name.follow(&*source, interval, &current).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,7 @@ pub struct Upstream {
     /// What has to be tracked for the policy.
     pub(crate) needs: Needs,
     choice: ArcSwap<Choice>,
+    refreshing: Mutex<()>,
 }
 
 /// What a hashing policy hashes.
@@ -214,6 +215,7 @@ impl Upstream {
             needs: settings.policy.needs(),
             live,
             choice: ArcSwap::from_pointee(empty),
+            refreshing: Mutex::new(()),
         };
         upstream.refresh(now_ms);
         upstream
@@ -228,6 +230,8 @@ impl Upstream {
     /// Looks at the state of all servers again and publishes the new choice. To be called after every change of a
     /// server's state, address or weight, and about once a second while [`Self::is_ramping`].
     pub fn refresh(&self, now_ms: u64) {
+        // Of two at the same time, the one that looked first must not publish last.
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let views: Vec<ServerView> = self.servers.iter().map(|server| self.view(server, now_ms)).collect();
         let selection = select_tier(&views, self.panic_threshold);
         self.choice.store(Arc::new(Choice {
@@ -249,12 +253,18 @@ impl Upstream {
     }
 
     /// Ends the ejections whose time is over. Returns whether any did, so that the caller refreshes.
+    ///
+    /// What the book says now decides, and not what expired just now: a server may have been out of the
+    /// configuration when its time was over, or the rule that ejected it may be gone.
     pub fn end_ejections(&self, now_ms: u64) -> bool {
-        let Some(config) = &self.passive else { return false };
-        let returned = self.live.ejections().expire(now_ms, config);
+        let mut book = self.live.ejections();
+        if let Some(config) = &self.passive {
+            book.expire(now_ms, config);
+        }
         let mut any = false;
-        for server in &self.servers {
-            if returned.contains(&server.identity) && server.live.ejected.swap(false, Release) {
+        for server in self.servers.iter().filter(|server| server.live.is_ejected()) {
+            let stays = self.passive.is_some() && book.until(&server.identity).is_some();
+            if !stays && server.live.ejected.swap(false, Release) {
                 server.live.passive.reset();
                 server.live.came_up(now_ms);
                 server.live.note(now_ms, Condition::Ejected, Condition::Up, Cause::EjectionEnded, None);
@@ -481,5 +491,84 @@ impl ServerLive {
     #[inline]
     pub(crate) fn end_request(&self) {
         self.in_flight.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An upstream of two servers with this rule, and with live state that is there already.
+    fn upstream(
+        passive: Option<PassiveConfig>,
+        live: &Arc<UpstreamLive>,
+        servers: &[Arc<ServerLive>],
+    ) -> Upstream {
+        let server = |(identity, live): (u64, &Arc<ServerLive>)| Server {
+            name: format!("server-{identity}").into(),
+            authority: "127.0.0.1:1".into(),
+            weight: 1,
+            backup: false,
+            max_connections: None,
+            identity,
+            live: Arc::clone(live),
+        };
+        let settings = UpstreamSettings {
+            policy: Policy::RoundRobin,
+            hash_key: HashKey::SourceIp,
+            connect_timeout_ms: 3_000,
+            keep_alive: KeepAlive { idle_ms: 4_000, learn: true, max_idle: 1, max_requests: 0 },
+            retry: RetryPolicy::default(),
+            retry_budget: BudgetRules { percent: 20, floor_per_second: 10 },
+            passive,
+            panic_threshold: 0,
+            slow_start: None,
+            checked: false,
+        };
+        Upstream::new("app".into(), (0..).zip(servers).map(server).collect(), settings, Arc::clone(live), 0)
+    }
+
+    fn servers() -> [Arc<ServerLive>; 2] {
+        let endpoint = || vec![Endpoint::Unix("/nowhere".into())];
+        std::array::from_fn(|_| Arc::new(ServerLive::new(1, endpoint())))
+    }
+
+    const AT_ONCE: PassiveConfig = PassiveConfig {
+        consecutive_connect_failures: Some(1),
+        consecutive_timeouts: None,
+        consecutive_resets: None,
+        consecutive_5xx: None,
+        base_ejection_ms: 1_000,
+        max_ejection_ms: 1_000,
+        max_ejected_percent: 50,
+        forgive_ms: 0,
+    };
+
+    #[test]
+    fn an_ejection_ends_when_its_time_is_over() {
+        let (live, servers) = (Arc::default(), servers());
+        let upstream = upstream(Some(AT_ONCE), &live, &servers);
+        upstream.report_failure(0, FailureKind::Connect, 10);
+        assert_eq!(upstream.choice().table.len(), 1);
+        assert!(!upstream.end_ejections(1_009) && servers[0].is_ejected());
+        assert!(upstream.end_ejections(1_010) && !servers[0].is_ejected());
+    }
+
+    #[test]
+    fn an_ejection_ends_with_the_rule_that_made_it() {
+        let (live, servers) = (Arc::default(), servers());
+        upstream(Some(AT_ONCE), &live, &servers).report_failure(0, FailureKind::Connect, 10);
+        let after = upstream(None, &live, &servers);
+        assert!(after.end_ejections(11) && !servers[0].is_ejected());
+        after.refresh(11);
+        assert_eq!(after.choice().table.len(), 2);
+    }
+
+    #[test]
+    fn an_ejection_that_was_over_while_the_server_was_away_ends_when_it_comes_back() {
+        let (live, servers) = (Arc::default(), servers());
+        upstream(Some(AT_ONCE), &live, &servers).report_failure(0, FailureKind::Connect, 10);
+        assert!(!upstream(Some(AT_ONCE), &live, &[]).end_ejections(2_000), "it is not there");
+        assert!(upstream(Some(AT_ONCE), &live, &servers).end_ejections(2_000) && !servers[0].is_ejected());
     }
 }

@@ -1,0 +1,6 @@
+//! Has the crate built again when the dashboard was: the embedded files are not known to the compiler.
+
+fn main() {
+    println!("cargo::rerun-if-changed=dashboard/dist");
+    println!("cargo::rerun-if-changed=src/admin/builtin");
+}

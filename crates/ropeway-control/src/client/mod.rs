@@ -1,0 +1,156 @@
+//! Talks to the admin listener of a running process.
+
+mod http;
+mod signals;
+mod table;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+pub use signals::{signal_reload, signal_stop};
+pub use table::status_table;
+
+/// The admin listener of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminClient {
+    address: SocketAddr,
+}
+
+/// Why the admin listener did not do as it was asked.
+#[derive(Debug)]
+pub enum ClientError {
+    /// It could not be asked.
+    Unreachable {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What answered does not seem to be an admin listener.
+    Unintelligible {
+        /// Where it was asked.
+        address: SocketAddr,
+    },
+    /// It declined, for this reason.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// The reason, possibly in several lines.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { address, source } => write!(
+                out,
+                "no admin listener answers at {address}: {source}\n\
+                 Is ropeway running? Name another address with --admin."
+            ),
+            Self::Unintelligible { address } => {
+                write!(out, "what answers at {address} is not the admin listener of ropeway")
+            }
+            Self::Refused { reason, .. } => out.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl AdminClient {
+    /// Asks at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address }
+    }
+
+    /// The state of everything, as `docs/admin-api.md` describes it.
+    ///
+    /// # Errors
+    /// When the listener does not answer.
+    pub fn status(&self) -> Result<Value, ClientError> {
+        self.ask("GET", "/status", None)
+    }
+
+    /// Reads the configuration again. Returns what changed, in words.
+    ///
+    /// # Errors
+    /// When the listener does not answer, or the configuration is refused; then nothing changed.
+    pub fn reload(&self) -> Result<String, ClientError> {
+        let answer = self.ask("POST", "/api/reload", Some(&json!({})))?;
+        Ok(answer["summary"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Lets the process finish what it has, and end.
+    ///
+    /// # Errors
+    /// When the listener does not answer.
+    pub fn drain(&self) -> Result<(), ClientError> {
+        self.ask("POST", "/api/drain", Some(&json!({}))).map(drop)
+    }
+
+    /// Sets the state of a server: `ready`, `drain` or `disabled`.
+    ///
+    /// # Errors
+    /// When the listener does not answer, or knows no such server.
+    pub fn set_server_state(&self, upstream: &str, server: &str, state: &str) -> Result<(), ClientError> {
+        let path = format!("/api/upstreams/{}/servers/{}", encoded(upstream), encoded(server));
+        self.ask("POST", &path, Some(&json!({ "state": state }))).map(drop)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+        let address = self.address;
+        let body = body.map(Value::to_string);
+        let answer = http::ask(address, method, path, body.as_deref())
+            .map_err(|source| ClientError::Unreachable { address, source })?
+            .ok_or(ClientError::Unintelligible { address })?;
+        let value: Value =
+            serde_json::from_slice(&answer.body).map_err(|_| ClientError::Unintelligible { address })?;
+        match answer.status {
+            200..300 => Ok(value),
+            status => Err(ClientError::Refused { status, reason: reason(&value) }),
+        }
+    }
+}
+
+fn reason(answer: &Value) -> String {
+    let text = answer["detail"].as_str().or_else(|| answer["error"].as_str());
+    text.unwrap_or("the admin listener declined and gave no reason").to_owned()
+}
+
+/// A path segment (RFC 3986, section 3.3).
+fn encoded(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                out.push(byte as char)
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_one_path_segment() {
+        assert_eq!(encoded("127.0.0.1:8001"), "127.0.0.1:8001");
+        assert_eq!(encoded("unix:/run/app.sock"), "unix:%2Frun%2Fapp.sock");
+        assert_eq!(encoded("a b?é"), "a%20b%3F%C3%A9");
+    }
+
+    #[test]
+    fn the_most_detailed_reason_is_shown() {
+        assert_eq!(reason(&json!({ "error": "short", "detail": "long" })), "long");
+        assert_eq!(reason(&json!({ "error": "short" })), "short");
+        assert!(reason(&json!([])).contains("no reason"));
+    }
+}

@@ -1,0 +1,43 @@
+//! What is counted per listener.
+
+use std::fmt;
+
+use ropeway_proxy::counters::ListenerCounters;
+use ropeway_proxy::snapshot::Snapshot;
+
+use super::families::{self as family, Family};
+use super::page::Page;
+
+pub(super) fn encode(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let mut open = page.family(&family::CONNECTIONS)?;
+    for listener in &snapshot.listeners {
+        let counters = &listener.live.counters;
+        let closed = counters.sum(|worker| worker.closed.get());
+        let accepted = counters.sum(|worker| worker.accepted.get());
+        open.gauge(&[&listener.name], accepted.saturating_sub(closed))?;
+    }
+    sums(page, snapshot, &family::ACCEPTED, |worker| worker.accepted.get())?;
+    sums(page, snapshot, &family::REFUSED, |worker| worker.refused.get())?;
+    sums(page, snapshot, &family::LISTENER_REQUESTS, |worker| worker.requests.get())?;
+
+    let mut ends = page.family(&family::LISTENER_ENDS)?;
+    for listener in &snapshot.listeners {
+        for (reason, count) in super::scrape::occurred(&listener.live.counters, |worker| &worker.ends) {
+            ends.counter(&[&listener.name, reason], count)?;
+        }
+    }
+    Ok(())
+}
+
+fn sums(
+    page: &mut Page<'_>,
+    snapshot: &Snapshot,
+    family: &Family,
+    read: impl Fn(&ListenerCounters) -> u64,
+) -> fmt::Result {
+    let mut samples = page.family(family)?;
+    for listener in &snapshot.listeners {
+        samples.counter(&[&listener.name], listener.live.counters.sum(&read))?;
+    }
+    Ok(())
+}

@@ -124,6 +124,16 @@ pub enum Style {
     Colour,
 }
 
+impl Style {
+    /// What suits standard error: colours on a terminal, unless `NO_COLOR` is set.
+    #[must_use]
+    pub fn for_stderr() -> Self {
+        use std::io::IsTerminal;
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if !plain && std::io::stderr().is_terminal() { Self::Colour } else { Self::Plain }
+    }
+}
+
 /// How many diagnostics are drawn: more than one would read, few enough to be quick with a large generated file.
 const MOST_RENDERED: usize = 100;
 

@@ -28,7 +28,7 @@ const CONTROL_THREADS: usize = 2;
 /// How often a drain looks whether it is over.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// How long tasks of the control plane may take to end once the workers have.
+/// How long connections and tasks may take to end once they were told to.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Where the configuration comes from.
@@ -119,8 +119,9 @@ pub fn run(options: RunOptions) -> ExitCode {
     }
 }
 
-/// Colours on a terminal, unless the operator does not want any (no-color.org).
-fn stderr_style() -> Style {
+/// How diagnostics are drawn on standard error: in colours on a terminal, unless the operator does not want any (no-color.org).
+#[must_use]
+pub fn stderr_style() -> Style {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stderr().is_terminal() && !plain { Style::Colour } else { Style::Plain }
 }
@@ -172,6 +173,7 @@ async fn serve(input: StartInput, on_start: Option<OnStart>) -> Result<(Arc<Cont
     }
     wait_for_stop(&control, &mut signals).await;
     let code = drain(&control, &mut signals).await;
+    close(&control).await;
     if let Some(admin) = admin {
         end(admin).await;
     }
@@ -240,6 +242,18 @@ async fn drain(control: &Arc<Control>, signals: &mut Signals) -> ExitCode {
     }
     tracing::info!("drained");
     ExitCode::SUCCESS
+}
+
+/// Closes what is left, and gives the workers a moment to tell the clients why.
+async fn close(control: &Control) {
+    control.runtime().abort();
+    let all_closed = async {
+        while control.runtime().open_connections() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    // Whoever is not closed by then is closed by the end of the process.
+    let _ = tokio::time::timeout(FAREWELL, all_closed).await;
 }
 
 async fn end(task: JoinHandle<()>) {

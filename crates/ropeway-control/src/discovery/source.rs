@@ -90,7 +90,7 @@ impl Dns {
 impl Source for Dns {
     fn lookup<'a>(&'a self, host: &'a str) -> Lookup<'a> {
         Box::pin(async move {
-            let found = self.resolver()?.lookup_ip(host).await.map_err(|error| error.to_string())?;
+            let found = self.resolver()?.lookup_ip(host).await.map_err(|error| describe(&error))?;
             let ttl = found.valid_until().saturating_duration_since(Instant::now());
             let addresses: Vec<IpAddr> = found.iter().collect();
             if addresses.is_empty() {
@@ -98,6 +98,16 @@ impl Source for Dns {
             }
             Ok(Answer { addresses, ttl })
         })
+    }
+}
+
+/// The usual failures in words.
+fn describe(error: &NetError) -> String {
+    match error {
+        NetError::Timeout => "no name server answered in time".to_owned(),
+        error if error.is_nx_domain() => "there is no such name".to_owned(),
+        error if error.is_no_records_found() => "the name has no address".to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -1,1 +1,28 @@
-fn main() {}
+//! The command line of Ropeway. It reads arguments and calls the crates that do the work.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Check(arguments) => commands::check::check(&arguments),
+        Command::Proxy(arguments) => commands::proxy::proxy(arguments),
+        Command::Init(arguments) => commands::init::init(&arguments),
+        Command::Demo(arguments) => commands::demo::demo(&arguments),
+        Command::Schema => commands::documents::schema(),
+        Command::Status(arguments) => commands::remote::status(&arguments),
+        Command::Reload(arguments) => commands::remote::reload(&arguments),
+        Command::Drain(arguments) => commands::remote::drain(&arguments),
+        Command::Completions(arguments) => commands::documents::completions(&arguments),
+        Command::Man(arguments) => commands::documents::man(&arguments),
+    }
+}

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use ropeway_config::schema::{self, Config};
 use ropeway_config::{Diagnostic, Loaded};
 use ropeway_core::balance::AdminState;
 use ropeway_proxy::clock::Clock;
-use ropeway_proxy::runtime::{Runtime, Settings};
+use ropeway_proxy::runtime::{Applied, Runtime, Settings};
 use ropeway_proxy::snapshot::Snapshot;
 use ropeway_proxy::upstream::{Server, ServerLive, Upstream};
 use tokio::runtime::Handle;
@@ -31,6 +31,12 @@ use crate::run::{self, Source, StartError};
 
 /// Memory for access records per worker when the file names none, in bytes.
 const DEFAULT_LOG_BUFFER: u64 = 1 << 20;
+
+/// How long a reload waits at most for the first checks of new servers.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// How often it looks.
+const WARM_UP_POLL: Duration = Duration::from_millis(2);
 
 /// A running proxy: the workers, the configuration in service, and what was learned since the start.
 ///
@@ -278,7 +284,8 @@ impl Control {
     /// Reads the file again and puts it into service. No connection is dropped, and what was learned stays. If the
     /// file is wrong, or a new address cannot be bound, nothing changes.
     ///
-    /// Blocks while files are read and sockets are bound. Reloads wait for each other.
+    /// Blocks while files are read, new servers are checked for the first time (at most a second), and sockets are
+    /// bound. Reloads wait for each other.
     ///
     /// # Errors
     /// [`ReloadError`] says why nothing changed; it has been logged, and is among the [events](Self::events).
@@ -318,7 +325,7 @@ impl Control {
         let surroundings =
             Surroundings { generation, default_connections: self.default_connections, now_ms: self.now_ms() };
         let compiled = compile::compile(&config, &self.registry, &surroundings);
-        let applied = self.runtime.apply(compiled.snapshot).map_err(ReloadError::Bind)?;
+        let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());
         self.follow(&before, &config, &compiled.named, compiled.checked);
@@ -332,6 +339,31 @@ impl Control {
         };
         self.loaded.store(Arc::new(LoadedConfig { config: Arc::new(config), at: SystemTime::now() }));
         Ok(diff)
+    }
+
+    /// Has new servers resolved and checked before they get traffic, so that a reload that brings a new upstream has
+    /// somebody to answer its first request. Whoever takes long is not waited for.
+    fn warm_up_and_apply(
+        &self,
+        snapshot: Snapshot,
+        named: &[NamedServer],
+        checked: &[CheckedServer],
+    ) -> Result<Applied, ReloadError> {
+        let hosts = self.discovery.prepare(named);
+        let checks = self.probes.prepare(checked);
+        let deadline = Instant::now() + WARM_UP;
+        while !(self.discovery.all_tried_once() && self.probes.all_checked_once())
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(WARM_UP_POLL);
+        }
+        let now_ms = self.now_ms();
+        snapshot.upstreams.iter().for_each(|upstream| upstream.refresh(now_ms));
+        self.runtime.apply(snapshot).map_err(|error| {
+            self.discovery.forget(&hosts);
+            self.probes.forget(&checks);
+            ReloadError::Bind(error)
+        })
     }
 
     /// Has everything beside the workers follow a new configuration.

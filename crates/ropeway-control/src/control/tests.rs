@@ -123,6 +123,36 @@ async fn a_reload_changes_servers_under_an_open_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_servers_are_checked_before_their_first_request() {
+    let (a, b) = (origin('a').await, origin('b').await);
+    let checked = "health = { type = \"http\", interval = \"1h\", timeout = \"1s\" }";
+    let lab = Lab::start(&file(&format!("\"{a}\""), ""));
+    let mut client = lab.client().await;
+    for (name, servers, expected) in [
+        ("by-address", format!("\"{b}\""), "b"),
+        ("by-name", format!("\"localhost:{}\"", a.port()), "a"),
+        ("renamed", format!("\"{b}\""), "b"),
+    ] {
+        let text = file(&servers, checked).replace("app", name);
+        assert_eq!(lab.reload(&text).unwrap().upstreams.added, [name]);
+        assert_eq!(client.get().await, ok(expected), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_prepared_in_vain_ends() {
+    let a = origin('a').await;
+    let lab = Lab::start(&file(&format!("\"{a}\""), ""));
+    let taken = StdListener::bind("127.0.0.1:0").unwrap();
+    let more =
+        format!("health = {{ type = \"tcp\" }}\n[listener.more]\nbind = \"{}\"", taken.local_addr().unwrap());
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    lab.reload(&file(&format!("\"{a}\", \"localhost:1\""), &more)).unwrap_err();
+    until("no check and no look-up is left", || tasks() <= before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_file_changes_nothing() {
     let a = origin('a').await;
     let lab = Lab::start(&file(&format!("\"{a}\""), ""));

@@ -10,7 +10,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ropeway_proxy::upstream::ServerLive;
@@ -65,7 +65,7 @@ impl Discovery {
 
     /// Asks `source` from now on. The names keep the answers that they have.
     pub fn replace_source(&self, source: Arc<dyn Source>, interval: Duration) {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.lock();
         followed.source = source;
         followed.interval = interval;
         let names: Vec<Arc<Name>> = followed.names.values().map(|(name, _)| Arc::clone(name)).collect();
@@ -78,11 +78,8 @@ impl Discovery {
     /// Follows the names of exactly these servers. A name that was followed before keeps its answer, and gives it to
     /// its new servers at once.
     pub fn reconcile(&self, servers: &[NamedServer]) {
-        let mut wanted: HashMap<Arc<str>, Vec<NamedServer>> = HashMap::new();
-        for server in servers {
-            wanted.entry(Arc::clone(&server.host)).or_default().push(server.clone());
-        }
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = by_host(servers);
+        let mut followed = self.lock();
         followed.names.retain(|host, _| wanted.contains_key(host));
         for (host, servers) in wanted {
             if let Some((name, _)) = followed.names.get(&host) {
@@ -95,11 +92,37 @@ impl Discovery {
         }
     }
 
+    /// Begins to follow those names of these servers that were not followed before, ahead of their going into service.
+    /// Answers what to [forget](Self::forget) if they do not.
+    pub(crate) fn prepare(&self, servers: &[NamedServer]) -> Vec<Arc<str>> {
+        let mut followed = self.lock();
+        let mut added = Vec::new();
+        for (host, servers) in by_host(servers) {
+            if !followed.names.contains_key(&host) {
+                let name = Arc::new(Name::new(Arc::clone(&host), servers));
+                let task = self.follow(&name, &followed);
+                followed.names.insert(Arc::clone(&host), (name, task));
+                added.push(host);
+            }
+        }
+        added
+    }
+
+    /// Ends what was prepared in vain.
+    pub(crate) fn forget(&self, prepared: &[Arc<str>]) {
+        let mut followed = self.lock();
+        prepared.iter().for_each(|host| drop(followed.names.remove(host)));
+    }
+
     /// Whether every name was looked up at least once, with or without success.
     #[must_use]
     pub fn all_tried_once(&self) -> bool {
-        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = self.lock();
         followed.names.values().all(|(name, _)| name.was_tried())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Followed> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn follow(&self, name: &Arc<Name>, followed: &Followed) -> Task {
@@ -107,6 +130,14 @@ impl Discovery {
         let (interval, current) = (followed.interval, Arc::clone(&self.current));
         Task::start(&self.handle, async move { name.follow(&*source, interval, &current).await })
     }
+}
+
+fn by_host(servers: &[NamedServer]) -> HashMap<Arc<str>, Vec<NamedServer>> {
+    let mut hosts: HashMap<Arc<str>, Vec<NamedServer>> = HashMap::new();
+    for server in servers {
+        hosts.entry(Arc::clone(&server.host)).or_default().push(server.clone());
+    }
+    hosts
 }
 
 #[cfg(test)]

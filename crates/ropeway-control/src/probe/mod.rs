@@ -38,6 +38,12 @@ pub struct CheckedServer {
     pub live: Arc<ServerLive>,
 }
 
+impl CheckedServer {
+    fn key(&self) -> Key {
+        (Arc::clone(&self.upstream), Arc::clone(&self.authority))
+    }
+}
+
 /// The result of one check.
 #[derive(Clone, Debug)]
 pub struct LastCheck {
@@ -59,7 +65,10 @@ pub struct Prober {
 }
 
 /// By upstream and address.
-type Watched = HashMap<(Arc<str>, Arc<str>), (Arc<Watch>, Task)>;
+type Watched = HashMap<Key, (Arc<Watch>, Task)>;
+
+/// An upstream, by name, and the address of one of its servers.
+type Key = (Arc<str>, Arc<str>);
 
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,10 +89,31 @@ impl Prober {
         let mut watched = self.lock();
         let mut before = std::mem::take(&mut *watched);
         for server in servers {
-            let key = (Arc::clone(&server.upstream), Arc::clone(&server.authority));
+            let key = server.key();
             let kept = before.remove(&key).filter(|(watch, _)| watch.is_same(&server));
             watched.insert(key, kept.unwrap_or_else(|| self.watch(server)));
         }
+    }
+
+    /// Begins to check those of these servers that were not checked before, ahead of their going into service. Answers
+    /// what to [forget](Self::forget) if they do not.
+    pub(crate) fn prepare(&self, servers: &[CheckedServer]) -> Vec<Key> {
+        let mut watched = self.lock();
+        let mut added = Vec::new();
+        for server in servers {
+            let key = server.key();
+            if !watched.contains_key(&key) {
+                watched.insert(key.clone(), self.watch(server.clone()));
+                added.push(key);
+            }
+        }
+        added
+    }
+
+    /// Ends what was prepared in vain.
+    pub(crate) fn forget(&self, prepared: &[Key]) {
+        let mut watched = self.lock();
+        prepared.iter().for_each(|key| drop(watched.remove(key)));
     }
 
     /// The latest result for a server, by the name of its upstream and its address; `None` before the first.

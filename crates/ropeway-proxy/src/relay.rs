@@ -10,6 +10,9 @@ use crate::buffers::BufferPool;
 use crate::link::Link;
 use crate::worker::Worker;
 
+/// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
+const COPIED: usize = 4 * 1024;
+
 /// One direction of an exchange: decodes the framing of its source, encodes the framing of its sink, and holds
 /// back the source while the sink does not keep up.
 #[derive(Debug)]
@@ -143,7 +146,11 @@ impl Pump {
             let decoded = self.decoder.decode(input).map_err(PumpError::Malformed)?;
             self.moved += decoded.data.len() as u64;
             self.done = decoded.end;
-            to.send(cx, output, decoded.data, pool).map_err(PumpError::Sink)?;
+            let mut data = decoded.data;
+            if !output.is_empty() && data.len() <= COPIED {
+                output.extend_from_slice(std::mem::take(&mut data));
+            }
+            to.send(cx, output, data, pool).map_err(PumpError::Sink)?;
             return Ok(decoded.consumed);
         }
         let used = self.encode(input, output)?;

@@ -1,9 +1,7 @@
 //! The request on its way to the server.
 
 use ropeway_core::end::{EndReason, Stage};
-use ropeway_core::http1::{
-    BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED, TargetForm, Version,
-};
+use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
 use super::state::{End, Exchange};
 use crate::connection::Client;
@@ -15,10 +13,6 @@ pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), End> {
     let refuse = |reason| Err(End::new(reason, Stage::Admit));
     if request.method() == Method::Connect {
         return refuse(EndReason::MethodNotSupported);
-    }
-    let expects = request.version() == Version::Http11 && request.head.get(Known::Expect).is_some();
-    if expects && !request.expects_continue() {
-        return refuse(EndReason::ExpectationFailed);
     }
     match (request.framing(), route.max_body) {
         (BodyFraming::Length(length), Some(most)) if length > most => refuse(EndReason::BodyTooLarge),
@@ -38,7 +32,7 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
     {
         request.head.remove_named(name);
     }
-    if route.host != HostRewrite::Keep || request.target_form() == TargetForm::Absolute {
+    if route.host != HostRewrite::Keep {
         request.head.remove(Known::Host);
     }
     remove(&mut request.head, &route.request_edits);
@@ -100,7 +94,6 @@ pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 fn write_host(out: &mut Vec<u8>, request: &RequestHead, route: &Route, server: &Server) {
     let host = match &route.host {
         HostRewrite::Keep if request.head.get(Known::Host).is_some() => return,
-        HostRewrite::Keep if !request.authority().is_empty() => request.authority(),
         // A client of HTTP/1.0 that names no host; HTTP/1.1 requires one (RFC 9112, section 3.2).
         HostRewrite::Keep | HostRewrite::Server => server.host_field().as_bytes(),
         HostRewrite::Literal(host) => host,

@@ -148,13 +148,47 @@ impl Default for Exchange {
 }
 
 impl Exchange {
-    /// Makes the exchange ready for another request; keeps its memory.
+    /// Makes the exchange ready for another request; keeps its memory. In place, since this is part of every request.
     pub fn reset(&mut self) {
         self.release_target();
-        self.request.clear();
-        let mut fresh = Self::default();
-        std::mem::swap(&mut fresh.request, &mut self.request);
-        *self = fresh;
+        // Taken apart, so that a field that is added cannot be forgotten here.
+        let Self {
+            request,
+            scan,
+            id: _,
+            client_ip: _,
+            view,
+            route,
+            target: _,
+            tried,
+            retries,
+            upload: _,
+            download: _,
+            held,
+            wants_upgrade,
+            keep_client,
+            keep_server,
+            committed,
+            informational,
+            learned_idle_s,
+            upload_broken,
+            status,
+            end: _,
+            times,
+            stream_idle_ms: _,
+            received_before: _,
+            sent_before: _,
+        } = self;
+        request.clear();
+        *scan = HeadScan::new();
+        *view = None;
+        *route = None;
+        tried.count = 0;
+        (*retries, *informational, *status, *held) = (0, 0, 0, 0);
+        (*wants_upgrade, *committed, *upload_broken) = (false, false, false);
+        (*keep_client, *keep_server) = (true, true);
+        *learned_idle_s = None;
+        *times = Times::default();
     }
 
     /// The route that was chosen.

@@ -6,6 +6,9 @@ use ropeway_config::schema::{Config, Listener, Route, Server, Upstream};
 use ropeway_config::{Diagnostic, Diagnostics, Style};
 use ropeway_proxy::runtime::BindError;
 
+/// How many changes of a kind are named when they are put into words.
+const MOST_NAMED: usize = 5;
+
 /// What a reload changed.
 #[derive(Clone, Debug, Default)]
 pub struct Diff {
@@ -149,10 +152,17 @@ impl Changes {
     }
 }
 
-/// `+1 -2 ~3`: how many were added, removed, changed.
+/// What was added, removed and changed: `+new -old ~other`, or `+10 -0 ~2` when there are too many to name.
 impl fmt::Display for Changes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "+{} -{} ~{}", self.added.len(), self.removed.len(), self.changed.len())
+        let (added, removed, changed) = (&self.added, &self.removed, &self.changed);
+        if added.len() + removed.len() + changed.len() > MOST_NAMED {
+            return write!(out, "+{} -{} ~{}", added.len(), removed.len(), changed.len());
+        }
+        let signed = [('+', added), ('-', removed), ('~', changed)];
+        let named =
+            signed.iter().flat_map(|(sign, names)| names.iter().map(move |name| format!("{sign}{name}")));
+        out.write_str(&named.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -248,10 +258,11 @@ mod tests {
         );
         assert_eq!(diff.upstreams.changed, names(&["app"]));
         assert_eq!((diff.routes.added.len(), diff.routes.removed.len()), (1, 1));
-        assert_eq!(
-            diff.to_string(),
-            "listeners +1 -0 ~1, routes +1 -1 ~0, upstreams +0 -0 ~1, servers +1 -1 ~1"
-        );
+        let words = "listeners +more ~web, routes +all -default, upstreams ~app, \
+                     servers +app/127.0.0.1:4 -app/127.0.0.1:2 ~app/127.0.0.1:3";
+        assert_eq!(diff.to_string(), words);
+        let many = Changes { added: vec![String::new(); 10], ..diff.upstreams };
+        assert_eq!(many.to_string(), "+10 -0 ~1");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The life of a process, from the configuration to the last connection.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,19 +111,12 @@ pub fn run(options: RunOptions) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             match &error {
-                StartError::Config(diagnostics) => eprintln!("{}", diagnostics.render(stderr_style())),
+                StartError::Config(diagnostics) => eprintln!("{}", diagnostics.render(Style::for_stderr())),
                 other => eprintln!("error: {other}"),
             }
             error.exit_code()
         }
     }
-}
-
-/// How diagnostics are drawn on standard error: in colours on a terminal, unless the operator does not want any (no-color.org).
-#[must_use]
-pub fn stderr_style() -> Style {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stderr().is_terminal() && !plain { Style::Colour } else { Style::Plain }
 }
 
 fn try_run(options: RunOptions) -> Result<ExitCode, StartError> {

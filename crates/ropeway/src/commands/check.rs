@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use ropeway_config::{Diagnostics, Loaded};
-use ropeway_control::run::stderr_style;
+use ropeway_config::{Diagnostics, Loaded, Style};
 use serde_json::json;
 
 use super::default_file::named_or_default;
@@ -21,7 +20,7 @@ pub fn check(arguments: &CheckArguments) -> ExitCode {
     match outcome {
         Ok(loaded) => accepted(&file, loaded),
         Err(diagnostics) => {
-            eprintln!("{}", diagnostics.render(stderr_style()).trim_end());
+            eprintln!("{}", diagnostics.render(Style::for_stderr()).trim_end());
             ExitCode::from(WRONG)
         }
     }
@@ -37,7 +36,7 @@ fn accepted(file: &Path, loaded: Loaded) -> ExitCode {
         counted(config.upstreams.len(), "upstream"),
     );
     for warning in loaded.warnings {
-        eprintln!("{}\n", warning.render(stderr_style()));
+        eprintln!("{}\n", warning.render(Style::for_stderr()));
     }
     print(counts)
 }

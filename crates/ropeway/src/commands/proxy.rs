@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use ropeway_config::Style;
 use ropeway_control::quick::QuickProxy;
-use ropeway_control::run::{self, RunOptions, Source, stderr_style};
+use ropeway_control::run::{self, RunOptions, Source};
 
 use super::output::WRONG;
 use crate::arguments::ProxyArguments;
@@ -20,7 +21,7 @@ pub fn proxy(arguments: ProxyArguments) -> ExitCode {
     match quick.config() {
         Ok(config) => run::run(RunOptions { source: Source::Memory(Box::new(config)), on_start: None }),
         Err(diagnostics) => {
-            eprintln!("{}", diagnostics.render(stderr_style()).trim_end());
+            eprintln!("{}", diagnostics.render(Style::for_stderr()).trim_end());
             ExitCode::from(WRONG)
         }
     }

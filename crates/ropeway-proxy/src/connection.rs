@@ -28,19 +28,54 @@ pub(crate) struct Client {
     pub listener: Arc<Listener>,
     pub arrival: Arrival,
     pub slot: DeadlineSlot,
+    worker: Rc<Worker>,
     requests: u32,
+    in_request: bool,
     _admission: Admission,
 }
 
 impl Client {
+    /// A connection that was just accepted; counted as open until it is dropped.
     pub fn new(
+        worker: &Rc<Worker>,
         link: Link,
         listener: Arc<Listener>,
         arrival: Arrival,
-        slot: DeadlineSlot,
         admission: Admission,
     ) -> Self {
-        Self { link, listener, arrival, slot, requests: 0, _admission: admission }
+        if let Some(counters) = listener.live.counters.of(worker.index) {
+            counters.accepted.bump();
+        }
+        Self {
+            link,
+            listener,
+            arrival,
+            slot: worker.deadlines.slot(),
+            worker: Rc::clone(worker),
+            requests: 0,
+            in_request: false,
+            _admission: admission,
+        }
+    }
+
+    fn begin_request(&mut self) {
+        self.requests = self.requests.saturating_add(1);
+        self.in_request = true;
+        if let Some(counters) = self.counters(&self.worker) {
+            counters.requests.bump();
+        }
+        if let Some(counters) = self.worker.counters() {
+            counters.requests_started.bump();
+        }
+    }
+
+    /// The request is over, and counted as such.
+    pub fn end_request(&mut self) {
+        if std::mem::take(&mut self.in_request)
+            && let Some(counters) = self.worker.counters()
+        {
+            counters.requests_ended.bump();
+        }
     }
 
     /// Whether another request may follow the current one.
@@ -57,6 +92,20 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end_request();
+        if let Some(counters) = self.counters(&self.worker) {
+            counters.closed.bump();
+        }
+        if std::thread::panicking()
+            && let Some(counters) = self.worker.counters()
+        {
+            counters.panics.bump();
+        }
+    }
+}
+
 /// What came of waiting for a request.
 enum Received {
     /// A request head that is in order.
@@ -69,6 +118,11 @@ enum Received {
 
 /// Serves a connection until it is closed.
 pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client) {
+    poll_fn(|cx| {
+        client.slot.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     loop {
         let after = match receive(&worker, &mut client).await {
             Received::Nothing => After::Close,
@@ -191,14 +245,8 @@ impl Receiving {
         exchange.times.started = worker.shared.clock.now_us();
         exchange.received_before = client.link.received.saturating_sub(arrived as u64);
         exchange.sent_before = client.link.sent;
-        client.requests = client.requests.saturating_add(1);
+        client.begin_request();
         self.due = client.slot.after(client.listener.timeouts.head_ms);
-        if let Some(counters) = client.counters(worker) {
-            counters.requests.bump();
-        }
-        if let Some(counters) = worker.counters() {
-            counters.requests_started.bump();
-        }
         exchange
     }
 

@@ -173,7 +173,6 @@ async fn attempt(
     let pool = share.pools.get(index as usize).ok_or(no_server)?;
     let counters = server.live.counters.of(worker.index).ok_or(no_server)?;
     let passage = Passage { worker, route, upstream, server };
-    counters.started.bump();
     let mut reuse = true;
     let result = loop {
         let idle =

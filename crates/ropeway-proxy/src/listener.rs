@@ -107,43 +107,10 @@ impl Acceptor {
             turn_away(&stream, &worker.next_request_id());
             return;
         };
-        if let Some(counters) = counters {
-            counters.accepted.bump();
-        }
         let arrival =
             Arrival { peer: peer.ip(), peer_port: peer.port(), local_port: local.port(), https: false };
-        let slot = worker.deadlines.slot();
-        let client = Client::new(Link::new(Io::Tcp(stream)), listener, arrival, slot, admission);
-        tokio::task::spawn_local(serve(Rc::clone(worker), client));
-    }
-}
-
-async fn serve(worker: Rc<Worker>, client: Client) {
-    let _tally = Tally { worker: Rc::clone(&worker), listener: Arc::clone(&client.listener) };
-    poll_fn(|cx| {
-        client.slot.register(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    connection::serve(worker, client).await;
-}
-
-/// Counts the end of a connection, also when its task panics.
-struct Tally {
-    worker: Rc<Worker>,
-    listener: Arc<Listener>,
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        if let Some(counters) = self.listener.live.counters.of(self.worker.index) {
-            counters.closed.bump();
-        }
-        if std::thread::panicking()
-            && let Some(counters) = self.worker.counters()
-        {
-            counters.panics.bump();
-        }
+        let client = Client::new(worker, Link::new(Io::Tcp(stream)), listener, arrival, admission);
+        tokio::task::spawn_local(connection::serve(Rc::clone(worker), client));
     }
 }
 

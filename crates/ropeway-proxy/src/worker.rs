@@ -69,6 +69,8 @@ enum Phase {
 /// A snapshot as one worker sees it, with that worker's own pools.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// The worker whose view it is.
+    pub worker: usize,
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Vec<UpstreamView>,
 }
@@ -93,7 +95,7 @@ impl Worker {
             buffers: BufferPool::default(),
             random: RefCell::new(Rng::new(shared.process_id ^ (index as u64).rotate_left(32))),
             log: RefCell::new(shared.log.buffer()),
-            view: RefCell::new(Rc::new(View::new(snapshot, None))),
+            view: RefCell::new(Rc::new(View::new(index, snapshot, None))),
             exchanges: RefCell::default(),
             phase: Cell::new(Phase::Serving),
             requests: Cell::new(0),
@@ -110,7 +112,7 @@ impl Worker {
     /// Puts a snapshot into service; pools of servers that stay are kept, those of servers that go are closed.
     pub fn adopt(&self, snapshot: Arc<Snapshot>) {
         let old = self.view();
-        let new = View::new(snapshot, Some(&old));
+        let new = View::new(self.index, snapshot, Some(&old));
         old.close_what_is_gone(&new, self);
         *self.view.borrow_mut() = Rc::new(new);
     }
@@ -216,7 +218,7 @@ impl View {
         Some((self.snapshot.upstreams.get(route.upstream)?, self.upstreams.get(route.upstream)?))
     }
 
-    fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
+    fn new(worker: usize, snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
         let known = before.map(Self::by_name).unwrap_or_default();
         let upstreams = snapshot
             .upstreams
@@ -244,7 +246,7 @@ impl View {
                 }
             })
             .collect();
-        Self { snapshot, upstreams }
+        Self { worker, snapshot, upstreams }
     }
 
     /// The pools by upstream name and server address.

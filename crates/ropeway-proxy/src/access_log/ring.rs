@@ -78,8 +78,6 @@ pub(crate) fn ring(workers: usize, bytes: usize) -> (LogSender, LogReceiver) {
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     current: Option<Vec<u8>>,
-    /// Chunks that may still be made.
-    unmade: usize,
     returned: Receiver<Vec<u8>>,
     home: SyncSender<Vec<u8>>,
     batches: SyncSender<LogBatch>,
@@ -89,9 +87,12 @@ pub(crate) struct LogBuffer {
 impl LogSender {
     pub fn buffer(&self) -> LogBuffer {
         let (home, returned) = sync_channel(self.chunks);
+        for _ in 0..self.chunks {
+            // All of its memory from the start; what is never written to is never backed by the kernel.
+            let _ = home.try_send(Vec::with_capacity(CHUNK));
+        }
         LogBuffer {
             current: None,
-            unmade: self.chunks,
             returned,
             home,
             batches: self.batches.clone(),
@@ -129,12 +130,9 @@ impl LogBuffer {
     }
 
     fn next_chunk(&mut self) -> Option<Vec<u8>> {
-        if let Ok(mut chunk) = self.returned.try_recv() {
-            chunk.clear();
-            return Some(chunk);
-        }
-        self.unmade = self.unmade.checked_sub(1)?;
-        Some(Vec::with_capacity(CHUNK))
+        let mut chunk = self.returned.try_recv().ok()?;
+        chunk.clear();
+        Some(chunk)
     }
 
     fn hand_over(&self, lines: Vec<u8>) {

@@ -23,7 +23,6 @@ pub(super) fn attempt_answered(
 ) {
     let Some(server) = upstream.servers.get(index as usize) else { return };
     if let Some(counters) = server.live.counters.of(worker.index) {
-        counters.ended.bump();
         counters.classes.bump(exchange.status);
         counters.ends.bump(end.reason);
         if let Some(us) = exchange.times.first_byte_took {
@@ -46,7 +45,6 @@ pub(super) fn attempt_failed(worker: &Worker, upstream: &Upstream, index: u32, f
     let counters =
         upstream.servers.get(index as usize).and_then(|server| server.live.counters.of(worker.index));
     if let Some(counters) = counters {
-        counters.ended.bump();
         counters.classes.bump(0);
         counters.ends.bump(failure.end.reason);
     }
@@ -62,7 +60,7 @@ pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink, before: (u64
 }
 
 /// Counts and logs a finished exchange.
-pub(super) fn finished(worker: &Worker, client: &Client, exchange: &Exchange, view: &View) {
+pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange, view: &View) {
     let total_us = worker.shared.clock.now_us().saturating_sub(exchange.times.started);
     let bytes_in = client.link.received.saturating_sub(exchange.received_before);
     let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
@@ -81,9 +79,7 @@ pub(super) fn finished(worker: &Worker, client: &Client, exchange: &Exchange, vi
             }
         }
     }
-    if let Some(counters) = worker.counters() {
-        counters.requests_ended.bump();
-    }
+    client.end_request();
     log(worker, client, exchange, view, route, [total_us, bytes_in, bytes_out]);
 }
 

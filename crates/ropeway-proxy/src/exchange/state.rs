@@ -225,23 +225,34 @@ impl Exchange {
         self.release_target();
         self.tried.push(target.server);
         self.target = Some(target);
-        if let Some((upstream, server)) = self.server(view)
-            && upstream.counts_in_flight(server)
-        {
-            server.live.begin_request();
+        if let Some((upstream, server)) = target.find(view) {
+            if let Some(counters) = server.live.counters.of(view.worker) {
+                counters.started.bump();
+            }
+            if upstream.counts_in_flight(server) {
+                server.live.begin_request();
+            }
         }
     }
 
     /// The server is done with the request.
     pub fn release_target(&mut self) {
         let (Some(target), Some(view)) = (self.target.take(), self.view.as_ref()) else { return };
-        let server = view.snapshot.upstreams.get(target.upstream).and_then(|upstream| {
-            let server = upstream.servers.get(target.server as usize)?;
-            upstream.counts_in_flight(server).then_some(server)
-        });
-        if let Some(server) = server {
-            server.live.end_request();
+        if let Some((upstream, server)) = target.find(view) {
+            if let Some(counters) = server.live.counters.of(view.worker) {
+                counters.ended.bump();
+            }
+            if upstream.counts_in_flight(server) {
+                server.live.end_request();
+            }
         }
+    }
+}
+
+impl Target {
+    fn find(self, view: &View) -> Option<(&Upstream, &Server)> {
+        let upstream = view.snapshot.upstreams.get(self.upstream)?;
+        Some((upstream, upstream.servers.get(self.server as usize)?))
     }
 }
 

@@ -145,6 +145,7 @@ fn run(
             match command {
                 Command::Apply => {
                     crew.worker.adopt(shared.snapshot.load_full());
+                    tracing::debug!(worker = index, "snapshot adopted");
                     crew.take_up(desk);
                 }
                 Command::Drain => crew.drain(desk),

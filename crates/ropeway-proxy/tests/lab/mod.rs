@@ -30,6 +30,23 @@ pub fn start(origins: &[SocketAddr], access_log: Option<LogFormat>) -> (Runtime,
     (runtime, address)
 }
 
+/// A new snapshot that says the same as the one in service, to be applied as a reload would.
+#[allow(dead_code, reason = "not every test reloads")]
+pub fn same_again(runtime: &Runtime) -> Snapshot {
+    let old = runtime.snapshot();
+    let any = RouteMatch { host: HostMatch::Any, path: PathMatch::Prefix((*b"/").into()) };
+    Snapshot {
+        generation: old.generation + 1,
+        listeners: old.listeners.clone(),
+        table: RouteTable::build(&[any]),
+        routes: vec![route()],
+        upstreams: old.upstreams.clone(),
+        max_connections: old.max_connections,
+        max_requests: old.max_requests,
+        access_log: old.access_log,
+    }
+}
+
 /// An origin that answers every read that ends a head with `response`, without allocating.
 pub fn origin(response: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -49,6 +66,7 @@ pub fn origin(response: &'static [u8]) -> SocketAddr {
 }
 
 /// Sends `request` and reads a response of exactly `length` bytes, without allocating.
+#[allow(dead_code, reason = "not every test counts allocations")]
 pub fn ask(stream: &mut TcpStream, request: &[u8], length: usize) {
     let mut buffer = [0; 16 * 1024];
     stream.write_all(request).unwrap();
@@ -62,20 +80,24 @@ fn snapshot(origins: &[SocketAddr], access_log: Option<LogFormat>, clock: Clock)
         generation: 1,
         listeners: vec![Arc::new(listener())],
         table: RouteTable::build(&[any]),
-        routes: vec![Route {
-            name: "all".into(),
-            upstream: 0,
-            timeouts: RouteTimeouts { response_ms: 10_000, stream_idle_ms: 10_000, tunnel_idle_ms: 10_000 },
-            max_body: None,
-            request_edits: FieldEdits::default(),
-            response_edits: FieldEdits::default(),
-            host: HostRewrite::Keep,
-            counters: PerWorker::new(1),
-        }],
+        routes: vec![route()],
         upstreams: vec![Arc::new(upstream(origins, clock))],
         max_connections: 1000,
         max_requests: None,
         access_log,
+    }
+}
+
+fn route() -> Route {
+    Route {
+        name: "all".into(),
+        upstream: 0,
+        timeouts: RouteTimeouts { response_ms: 10_000, stream_idle_ms: 10_000, tunnel_idle_ms: 10_000 },
+        max_body: None,
+        request_edits: FieldEdits::default(),
+        response_edits: FieldEdits::default(),
+        host: HostRewrite::Keep,
+        counters: PerWorker::new(1),
     }
 }
 

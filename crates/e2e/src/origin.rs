@@ -146,6 +146,7 @@ impl Origin {
         running.acceptor.join().unwrap();
         drop(running.listener);
         self.close_connections();
+        eventually("the scripts of a stopped origin end", || (self.open_connections() == 0).then_some(()));
     }
 
     /// Ends every open connection in an orderly way and goes on listening.

@@ -173,6 +173,9 @@ async fn attempt(
     let pool = share.pools.get(index as usize).ok_or(no_server)?;
     let counters = server.live.counters.of(worker.index).ok_or(no_server)?;
     let passage = Passage { worker, route, upstream, server };
+    if exchange.retries > 0 {
+        counters.retries.bump();
+    }
     let mut reuse = true;
     let result = loop {
         let idle =

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ropeway_core::end::EndReason;
 use ropeway_core::forwarding::Arrival;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::access_log::RequestId;
 use crate::admission::Admission;
@@ -33,12 +34,12 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Starts to accept from `socket`, which must be non-blocking.
+    /// Starts to accept from `socket`, which must be non-blocking. The task ends after [`Self::stop`].
     pub fn start(
         worker: &Rc<Worker>,
         socket: std::net::TcpListener,
         listener: Arc<Listener>,
-    ) -> io::Result<Rc<Self>> {
+    ) -> io::Result<(Rc<Self>, JoinHandle<()>)> {
         let local = socket.local_addr()?;
         let socket = TcpListener::from_std(socket)?;
         let acceptor = Rc::new(Self {
@@ -46,8 +47,8 @@ impl Acceptor {
             stopped: Cell::new(false),
             waker: RefCell::new(None),
         });
-        tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(worker), socket, local));
-        Ok(acceptor)
+        let task = tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(worker), socket, local));
+        Ok((acceptor, task))
     }
 
     /// New settings for connections that are accepted from now on.

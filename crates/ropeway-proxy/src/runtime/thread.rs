@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::sockets::{Key, SocketSet};
@@ -40,7 +40,7 @@ pub(super) enum Command {
 pub(super) struct WorkerThread {
     commands: UnboundedSender<Command>,
     desk: Arc<Desk>,
-    handle: Option<JoinHandle<()>>,
+    handle: Option<std::thread::JoinHandle<()>>,
 }
 
 /// What a worker finds when it starts, for the first time or again.
@@ -112,7 +112,12 @@ fn worker_index(name: &str) -> Option<usize> {
 }
 
 /// Runs the worker, and again after a panic: its sockets, and the connections that wait in them, are still there.
-fn keep_running(index: usize, shared: &Arc<Shared>, desk: &Desk, inbox: &mut UnboundedReceiver<Command>) {
+fn keep_running(
+    index: usize,
+    shared: &Arc<Shared>,
+    desk: &Arc<Desk>,
+    inbox: &mut UnboundedReceiver<Command>,
+) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| run(index, shared, desk, inbox))) {
             Ok(Ok(())) => return,
@@ -126,7 +131,7 @@ fn keep_running(index: usize, shared: &Arc<Shared>, desk: &Desk, inbox: &mut Unb
 fn run(
     index: usize,
     shared: &Arc<Shared>,
-    desk: &Desk,
+    desk: &Arc<Desk>,
     inbox: &mut UnboundedReceiver<Command>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -161,7 +166,7 @@ fn run(
 /// A worker with its acceptors.
 struct Crew {
     worker: Rc<Worker>,
-    acceptors: HashMap<Key, Rc<Acceptor>>,
+    acceptors: HashMap<Key, (Rc<Acceptor>, JoinHandle<()>)>,
 }
 
 impl Crew {
@@ -169,7 +174,7 @@ impl Crew {
     fn take_up(&mut self, desk: &Desk) {
         let offered: Vec<_> =
             desk.sockets().iter().map(|(key, socket)| (key.clone(), Arc::clone(socket))).collect();
-        self.acceptors.retain(|key, acceptor| {
+        self.acceptors.retain(|key, (acceptor, _)| {
             let keep = offered.iter().any(|(other, _)| other == key);
             if !keep {
                 acceptor.stop();
@@ -179,7 +184,7 @@ impl Crew {
         let snapshot = Arc::clone(&self.worker.view().snapshot);
         for (key, socket) in offered {
             let Some(listener) = find(&snapshot, &key) else { continue };
-            if let Some(acceptor) = self.acceptors.get(&key) {
+            if let Some((acceptor, _)) = self.acceptors.get(&key) {
                 acceptor.update(listener);
                 continue;
             }
@@ -194,12 +199,22 @@ impl Crew {
         }
     }
 
-    fn drain(&mut self, desk: &Desk) {
-        for (_, acceptor) in self.acceptors.drain() {
+    /// Stops to accept. The desk hears of it once the connections that waited in the sockets are accepted, too.
+    fn drain(&mut self, desk: &Arc<Desk>) {
+        let mut tasks = Vec::new();
+        for (_, (acceptor, task)) in self.acceptors.drain() {
             acceptor.stop();
+            tasks.push(task);
         }
         self.worker.drain();
-        desk.stopped_accepting.store(true, Release);
+        let desk = Arc::clone(desk);
+        tokio::task::spawn_local(async move {
+            for task in tasks {
+                // One that panicked does not accept either.
+                let _ = task.await;
+            }
+            desk.stopped_accepting.store(true, Release);
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -54,8 +55,12 @@ impl From<WantedState> for AdminState {
 pub(super) async fn change_server(
     State(control): State<Arc<Control>>,
     Path((upstream, server)): Path<(String, String)>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return reply::error(rejection.status(), rejection.body_text()),
+    };
     let change = match parse(&body) {
         Ok(change) => change,
         Err(reason) => return reply::error(StatusCode::BAD_REQUEST, reason),

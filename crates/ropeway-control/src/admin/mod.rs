@@ -55,3 +55,6 @@ fn router(control: Arc<Control>, bound: SocketAddr) -> Router {
         .layer(middleware::from_fn_with_state(bound, guard::guard))
         .with_state(control)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,11 +16,10 @@ const LINE: Duration = Duration::from_secs(5);
 
 /// Shows counts until the proxy ends.
 pub(super) async fn show(control: Weak<Control>, terminal: bool) {
-    let mut tick = tokio::time::interval(if terminal { REFRESH } else { LINE });
+    let period = if terminal { REFRESH } else { LINE };
     let mut before = 0;
     loop {
-        let period = tick.period();
-        tick.tick().await;
+        tokio::time::sleep(period).await;
         let Some(control) = control.upgrade() else { return };
         if control.is_draining() {
             return;

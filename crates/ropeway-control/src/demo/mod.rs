@@ -26,6 +26,8 @@ const ORIGINS: [(&str, Duration); 3] = [
     ("three", Duration::from_millis(20)),
 ];
 
+const READY_POLL: Duration = Duration::from_millis(20);
+
 /// What to show.
 #[derive(Clone, Copy, Debug)]
 pub struct DemoOptions {
@@ -83,11 +85,21 @@ fn start(control: Arc<Control>, origins: Vec<Origin>, listen: SocketAddr, traffi
     for origin in origins {
         tokio::spawn(origin.serve());
     }
-    if traffic {
-        tokio::spawn(traffic::send(listen));
-    }
     // Weak: the proxy must be able to end while somebody watches it.
     tokio::spawn(counts::show(Arc::downgrade(&control), io::stdout().is_terminal()));
+    if traffic {
+        tokio::spawn(async move {
+            until_ready(control).await;
+            traffic::send(listen).await;
+        });
+    }
+}
+
+/// Waits for the first checks, before which no server is used.
+async fn until_ready(control: Arc<Control>) {
+    while !control.is_ready() && !control.is_draining() {
+        tokio::time::sleep(READY_POLL).await;
+    }
 }
 
 fn configuration(

@@ -19,3 +19,6 @@ pub use scrape::{Scrape, occurred, render};
 
 /// The media type of the page (OpenMetrics 1.0.0, section 5.1).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests;

@@ -35,25 +35,31 @@ impl<'e> Page<'e> {
 impl Samples<'_> {
     /// Adds a sample of a counter. `values` belong to the labels of the family, in their order.
     pub(super) fn counter(&mut self, values: &[&str], value: impl EncodeCounterValue) -> fmt::Result {
-        let labels = Labels { names: self.labels, values };
-        self.encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+        self.labelled(values, |encoder| encoder.encode_counter::<NoLabelSet, _, f64>(&value, None))
     }
 
     /// Adds a sample of a gauge.
     pub(super) fn gauge(&mut self, values: &[&str], value: impl EncodeGaugeValue) -> fmt::Result {
-        let labels = Labels { names: self.labels, values };
-        self.encoder.encode_family(&labels)?.encode_gauge(&value)
+        self.labelled(values, |encoder| encoder.encode_gauge(&value))
     }
 
     /// Adds the samples of a histogram.
     pub(super) fn histogram(&mut self, values: &[&str], value: &Distribution) -> fmt::Result {
+        let (sum, count, buckets) = (value.sum_seconds(), value.count(), value.buckets());
+        self.labelled(values, |encoder| encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None))
+    }
+
+    fn labelled(
+        &mut self,
+        values: &[&str],
+        encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        // A family without labels is written without braces.
+        if self.labels.is_empty() {
+            return encode(&mut self.encoder);
+        }
         let labels = Labels { names: self.labels, values };
-        self.encoder.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-            value.sum_seconds(),
-            value.count(),
-            &value.buckets(),
-            None,
-        )
+        encode(&mut self.encoder.encode_family(&labels)?)
     }
 }
 

@@ -52,7 +52,7 @@ impl Ticker {
         for upstream in &snapshot.upstreams {
             let returned = upstream.end_ejections(now_ms);
             let ramps = self.ticks.is_multiple_of(TICKS_PER_RAMP_STEP) && upstream.is_ramping(now_ms);
-            if returned || ramps {
+            if returned || ramps || upstream.is_stale() {
                 upstream.refresh(now_ms);
             }
         }

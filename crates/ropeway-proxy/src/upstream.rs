@@ -215,6 +215,7 @@ impl Upstream {
             needs: settings.policy.needs(),
             live,
             choice: ArcSwap::from_pointee(empty),
+            stale: AtomicBool::new(false),
             refreshing: Mutex::new(()),
         };
         upstream.refresh(now_ms);
@@ -232,6 +233,7 @@ impl Upstream {
     pub fn refresh(&self, now_ms: u64) {
         // Of two at the same time, the one that looked first must not publish last.
         let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stale.store(false, Release);
         let views: Vec<ServerView> = self.servers.iter().map(|server| self.view(server, now_ms)).collect();
         let selection = select_tier(&views, self.panic_threshold);
         self.choice.store(Arc::new(Choice {
@@ -239,6 +241,12 @@ impl Upstream {
             panic: selection.panic,
             backup: selection.backup,
         }));
+    }
+
+    /// Whether the choice still holds a server that was ejected, so that the caller refreshes.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Acquire)
     }
 
     /// Whether a server's share is still growing.
@@ -300,6 +308,16 @@ impl Upstream {
             server.live.note(now_ms, Condition::Up, Condition::Ejected, Cause::RequestsFailed(kind), None);
             let seconds = until_ms.saturating_sub(now_ms) / 1_000;
             tracing::warn!(upstream = %self.name, server = %server.name, ?kind, seconds, "server ejected");
+            self.leave_out_at_once(now_ms);
+        }
+    }
+
+    /// Called by a worker, which must not spend the milliseconds that the table of a hashing policy takes: that is
+    /// left to whoever asks [`Self::is_stale`], and until then picks pass over the ejected server.
+    fn leave_out_at_once(&self, now_ms: u64) {
+        if self.needs.hash {
+            self.stale.store(true, Release);
+        } else {
             self.refresh(now_ms);
         }
     }
@@ -366,7 +384,8 @@ impl Live for Upstream {
     #[inline]
     fn has_capacity(&self, server: u32) -> bool {
         self.servers.get(server as usize).is_some_and(|server| {
-            server.max_connections.is_none_or(|most| server.live.in_flight.0.load(Relaxed) < most)
+            let has_room = server.max_connections.is_none_or(|most| server.live.in_flight() < most);
+            has_room && !(self.is_stale() && server.live.is_ejected())
         })
     }
 }

@@ -139,7 +139,7 @@ impl Writer {
         let orders = std::mem::take(&mut *self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner));
         match orders.destination {
             Some(destination) if destination != *self.sink.destination() => {
-                self.sink = Sink::new(destination)
+                self.sink = Sink::new(destination);
             }
             _ if orders.reopen => self.sink.close(),
             _ => {}

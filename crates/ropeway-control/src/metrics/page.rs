@@ -34,12 +34,12 @@ impl<'e> Page<'e> {
 
 impl Samples<'_> {
     /// Adds a sample of a counter. `values` belong to the labels of the family, in their order.
-    pub(super) fn counter(&mut self, values: &[&str], value: impl EncodeCounterValue) -> fmt::Result {
+    pub(super) fn counter(&mut self, values: &[&str], value: impl EncodeCounterValue + Copy) -> fmt::Result {
         self.labelled(values, |encoder| encoder.encode_counter::<NoLabelSet, _, f64>(&value, None))
     }
 
     /// Adds a sample of a gauge.
-    pub(super) fn gauge(&mut self, values: &[&str], value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn gauge(&mut self, values: &[&str], value: impl EncodeGaugeValue + Copy) -> fmt::Result {
         self.labelled(values, |encoder| encoder.encode_gauge(&value))
     }
 

@@ -84,9 +84,11 @@ fn forward(head: &mut RequestHead) -> Vec<u8> {
     out
 }
 
+/// The target as received, or path and query of one that names scheme and authority.
 fn target_for_the_server(head: &RequestHead) -> Vec<u8> {
-    if !head.target().starts_with(b"http") {
-        return head.target().to_vec();
+    let target = head.target();
+    if target.starts_with(b"/") || !target.windows(3).any(|window| window == b"://") {
+        return target.to_vec();
     }
     let query = head.query().map(|query| [b"?", query].concat()).unwrap_or_default();
     [head.path(), &query].concat()

@@ -35,6 +35,25 @@ pub fn default_max_connections(descriptors: Option<u64>) -> u32 {
     u32::try_from(connections).unwrap_or(u32::MAX).max(LEAST_CONNECTIONS)
 }
 
+/// How many client connections the process serves at one time: as many as configured, or else as many as fit. More
+/// than fit would starve everything else of descriptors, the admin listener first, so they are not granted.
+#[must_use]
+pub fn max_connections(configured: Option<u32>, fitting: u32) -> u32 {
+    match configured {
+        Some(wanted) if wanted > fitting => {
+            let descriptors = u64::from(wanted) * 2 + RESERVED_DESCRIPTORS;
+            tracing::warn!(
+                wanted,
+                granted = fitting,
+                "limits.connections needs a limit of {descriptors} open files (ulimit -n, LimitNOFILE=)"
+            );
+            fitting
+        }
+        Some(wanted) => wanted,
+        None => fitting,
+    }
+}
+
 /// The number of processors that the process may use, by its CPU affinity and the quota of its control group.
 #[must_use]
 pub fn usable_cpus() -> usize {
@@ -56,6 +75,13 @@ mod tests {
     fn a_tiny_limit_still_leaves_a_few_connections() {
         assert_eq!(default_max_connections(Some(64)), LEAST_CONNECTIONS);
         assert_eq!(default_max_connections(Some(0)), LEAST_CONNECTIONS);
+    }
+
+    #[test]
+    fn what_is_configured_counts_as_long_as_it_fits() {
+        assert_eq!(max_connections(None, 448), 448);
+        assert_eq!(max_connections(Some(100), 448), 100);
+        assert_eq!(max_connections(Some(4_000), 448), 448);
     }
 
     #[test]

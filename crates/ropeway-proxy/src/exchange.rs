@@ -36,7 +36,7 @@ use crate::pool::ServerLink;
 use crate::relay::Pump;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
-use crate::upstream::{HashKey, Server, Upstream};
+use crate::upstream::{Elsewhere, HashKey, Server, Upstream};
 use crate::worker::{UpstreamView, View, Worker};
 
 /// What becomes of the client's connection.
@@ -95,7 +95,7 @@ async fn serve(
     share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     let mut last: Option<End> = None;
     loop {
-        let index = pick(worker, upstream, client, exchange).map_err(|end| last.unwrap_or(end))?;
+        let index = pick(worker, upstream, exchange).map_err(|end| last.unwrap_or(end))?;
         exchange.aim_at(view, Target { upstream: route.upstream, server: index });
         match attempt(worker, upstream, share, client, exchange, route, index).await {
             Ok(end) => return Ok(end),
@@ -137,15 +137,18 @@ fn admit<'a>(
     Ok(permit)
 }
 
-fn pick(worker: &Worker, upstream: &Upstream, client: &Client, exchange: &Exchange) -> Result<u32, End> {
+fn pick(worker: &Worker, upstream: &Upstream, exchange: &Exchange) -> Result<u32, End> {
     let tried = exchange.tried.as_slice();
     let choice = upstream.choice();
     let hash = if upstream.needs.hash { hash_of(upstream, exchange) } else { 0 };
     let now_us = if upstream.needs.latency { worker.shared.clock.now_us() } else { 0 };
     let mut random = worker.random.borrow_mut();
     let wish = Pick { hash, random: &mut random, exclude: tried, now_us };
-    let picked = if tried.len() < MAX_ATTEMPTS { choice.table.pick(upstream, wish) } else { None };
-    let _ = client;
+    let picked = match tried.len() {
+        0 => choice.table.pick(upstream, wish),
+        1..MAX_ATTEMPTS => choice.table.pick(&Elsewhere::new(upstream), wish),
+        _ => None,
+    };
     picked.ok_or_else(|| {
         let reason = if !choice.table.is_empty() {
             EndReason::ServersFull
@@ -282,6 +285,9 @@ fn send(
     if !exchange.upload.is_done() && !client.link.inbox.is_empty() {
         let encoded = exchange.upload.encode(client.link.inbox.as_slice(), output);
         let used = encoded.map_err(|error| Failure::of_client(&error))?;
+        if passage.route.max_body.is_some_and(|most| exchange.upload.moved > most) {
+            return Err(Failure::body_too_large());
+        }
         if exchange.upload.is_done() {
             exchange.held = used;
         } else {

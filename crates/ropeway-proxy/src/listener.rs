@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ropeway_core::end::EndReason;
 use ropeway_core::forwarding::Arrival;
+use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -25,11 +26,17 @@ use crate::worker::Worker;
 /// How long accepting pauses when descriptors or memory ran out. Connections wait in the kernel's queue meanwhile.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// Time for a handshake that has begun when a listener closes.
+const HANDSHAKE_TIME: Duration = Duration::from_millis(250);
+/// An error that stays is logged this often.
+const COMPLAINT_INTERVAL_MS: u64 = 60_000;
+
 /// One accepting task, as its worker steers it.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: RefCell<Arc<Listener>>,
     stopped: Cell<bool>,
+    silent_until_ms: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -45,6 +52,7 @@ impl Acceptor {
         let acceptor = Rc::new(Self {
             listener: RefCell::new(listener),
             stopped: Cell::new(false),
+            silent_until_ms: Cell::new(0),
             waker: RefCell::new(None),
         });
         let task = tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(worker), socket, local));
@@ -65,18 +73,38 @@ impl Acceptor {
     }
 
     async fn run(self: Rc<Self>, worker: Rc<Worker>, socket: TcpListener, local: SocketAddr) {
-        while let Some(accepted) = poll_fn(|cx| self.poll(cx, &socket)).await {
+        self.accept_all(&worker, &socket, local).await;
+        // A connection that enters the queue between the last look at it and the close would be reset. So nobody new
+        // is let in, those whose handshake is under way get the time to end it, and then the queue is emptied.
+        if let Err(error) = refuse_handshakes(&socket) {
+            tracing::warn!(%error, "connections that arrive while a listener closes may be reset");
+        }
+        tokio::time::sleep(HANDSHAKE_TIME).await;
+        self.accept_all(&worker, &socket, local).await;
+    }
+
+    /// Accepts until the acceptor is stopped and the queue is empty.
+    async fn accept_all(&self, worker: &Rc<Worker>, socket: &TcpListener, local: SocketAddr) {
+        while let Some(accepted) = poll_fn(|cx| self.poll(cx, socket)).await {
             match accepted {
-                Ok((stream, peer)) => self.welcome(&worker, stream, peer, local),
+                Ok((stream, peer)) => self.welcome(worker, stream, peer, local),
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    if let Some(counters) = worker.counters() {
-                        counters.accept_errors.bump();
-                    }
-                    tracing::warn!(listener = %self.listener.borrow().name, %error, "cannot accept connections");
+                    self.complain(worker, &error);
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
+        }
+    }
+
+    fn complain(&self, worker: &Worker, error: &io::Error) {
+        if let Some(counters) = worker.counters() {
+            counters.accept_errors.bump();
+        }
+        let now_ms = worker.shared.clock.now_ms();
+        if self.silent_until_ms.get() <= now_ms {
+            self.silent_until_ms.set(now_ms + COMPLAINT_INTERVAL_MS);
+            tracing::warn!(listener = %self.listener.borrow().name, %error, "cannot accept connections");
         }
     }
 
@@ -125,6 +153,19 @@ fn turn_away(stream: &TcpStream, id: &RequestId) {
     let _ = send(stream, &response, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     let _ = shutdown(stream, Shutdown::Write);
     let _ = recv(stream, &mut [0_u8; 4096], RecvFlags::DONTWAIT);
+}
+
+/// Lets the kernel drop every segment that begins a connection. A client sends it again after a second, and finds the
+/// port closed, or open in the process that follows.
+fn refuse_handshakes(socket: &TcpListener) -> io::Result<()> {
+    // Classic BPF, on the TCP header: load byte 13, the flags; if SYN is set keep 0 bytes, else all.
+    let program = [
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x45, 0, 1, 0x02),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(socket).attach_filter(&program)
 }
 
 /// Errors that accept(2) passes on from a connection that has failed already.

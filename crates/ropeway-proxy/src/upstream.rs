@@ -1,5 +1,6 @@
 //! Upstreams and their servers: what is configured, what is learned, and who is usable now.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -53,6 +54,8 @@ pub struct Upstream {
     /// What has to be tracked for the policy.
     pub(crate) needs: Needs,
     choice: ArcSwap<Choice>,
+    /// A server of the choice was ejected since it was made.
+    stale: AtomicBool,
     refreshing: Mutex<()>,
 }
 
@@ -362,6 +365,39 @@ impl Server {
 impl UpstreamLive {
     fn ejections(&self) -> MutexGuard<'_, EjectionBook<u64>> {
         self.ejections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An upstream as a retry sees it: it walks on from the turn that is next without taking turns of its own. In an
+/// outage every other pick is a retry, and if those took turns they would disturb the order of the others.
+pub(crate) struct Elsewhere<'a> {
+    upstream: &'a Upstream,
+    steps: Cell<u64>,
+}
+
+impl<'a> Elsewhere<'a> {
+    pub fn new(upstream: &'a Upstream) -> Self {
+        Self { upstream, steps: Cell::new(0) }
+    }
+}
+
+impl Live for Elsewhere<'_> {
+    fn next_cursor(&self) -> u64 {
+        let steps = self.steps.get();
+        self.steps.set(steps + 1);
+        self.upstream.live.cursor.0.load(Relaxed).wrapping_add(steps)
+    }
+
+    fn in_flight(&self, server: u32) -> u32 {
+        self.upstream.in_flight(server)
+    }
+
+    fn latency(&self, server: u32) -> Option<&PeakEwma> {
+        self.upstream.latency(server)
+    }
+
+    fn has_capacity(&self, server: u32) -> bool {
+        self.upstream.has_capacity(server)
     }
 }
 

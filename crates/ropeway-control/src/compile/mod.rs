@@ -17,6 +17,7 @@ use ropeway_proxy::snapshot::Snapshot;
 
 use crate::discovery::NamedServer;
 use crate::probe::CheckedServer;
+use crate::process;
 use crate::registry::{Registry, Usage};
 
 /// A compiled configuration, not yet in service.
@@ -62,7 +63,10 @@ pub fn compile(config: &Config, registry: &Registry, surroundings: &Surroundings
         table: route::table(&config.routes),
         routes,
         upstreams,
-        max_connections: config.limits.connections.unwrap_or(surroundings.default_connections),
+        max_connections: process::max_connections(
+            config.limits.connections,
+            surroundings.default_connections,
+        ),
         max_requests: config.limits.requests,
         access_log: config.log.access.as_ref().map(|access| log_format(access.format)),
     };

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::http1::Method;
 
 use super::After;
 use super::state::{End, Exchange};
@@ -59,6 +60,10 @@ fn cut_off(client: &Client, exchange: &Exchange) -> After {
 /// Whether the next request can be found: the body of this one is read, or all of it is here to be skipped.
 fn keeps_connection(worker: &Worker, client: &mut Client, exchange: &mut Exchange) -> bool {
     if !exchange.keep_client || !exchange.request.keep_alive() || !client.may_continue(worker) {
+        return false;
+    }
+    // What follows a CONNECT may be the payload of a client that did not wait for the answer: never a request.
+    if exchange.request.method() == Method::Connect {
         return false;
     }
     if exchange.end.stage <= Stage::Admit {

@@ -28,7 +28,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Port {
     _holder: rustix::fd::OwnedFd,
-    /// The address on the loopback interface.
+    /// The address.
     pub address: SocketAddr,
 }
 
@@ -67,9 +67,18 @@ impl Port {
     /// When the kernel has none.
     #[must_use]
     pub fn reserve() -> Self {
+        Self::reserve_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Reserves an address; port 0 lets the kernel choose the port.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    #[must_use]
+    pub fn reserve_at(address: SocketAddr) -> Self {
         let holder = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         set_socket_reuseaddr(&holder, true).unwrap();
-        rustix::net::bind(&holder, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        rustix::net::bind(&holder, &address).unwrap();
         let address = rustix::net::getsockname(&holder).unwrap().try_into().unwrap();
         Self { _holder: holder, address }
     }
@@ -97,8 +106,14 @@ impl Origin {
     /// A server that runs `script` for every connection, in a thread of its own; the connection closes at its end.
     #[must_use]
     pub fn scripted(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
+        Self::scripted_at(Port::reserve(), script)
+    }
+
+    /// As [`Self::scripted`], on a port that was reserved before.
+    #[must_use]
+    pub fn scripted_at(port: Port, script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
         let mut origin = Self {
-            port: Port::reserve(),
+            port,
             script: Arc::new(script),
             shared: Arc::default(),
             running: None,
@@ -106,6 +121,17 @@ impl Origin {
         };
         origin.start();
         origin
+    }
+
+    /// As [`Self::saying`], on a port that was reserved before.
+    #[must_use]
+    pub fn saying_at(port: Port, body: &str) -> Self {
+        let body = body.to_owned();
+        Self::scripted_at(port, move |peer| {
+            while let Some(request) = peer.request() {
+                peer.answer(&request, &reply(200, &[], &body));
+            }
+        })
     }
 
     /// Limits how much the kernel takes in for the origin before the script reads.

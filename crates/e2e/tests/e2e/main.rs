@@ -27,4 +27,5 @@ mod threats_resources;
 mod threats_routing;
 mod timeouts;
 mod tunnels;
+mod upstreams;
 mod websocket;

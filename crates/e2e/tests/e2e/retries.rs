@@ -134,8 +134,8 @@ fn a_request_that_met_a_dead_reused_connection_is_replayed() {
             // One answer, and the end as soon as a second request arrives: what a server does that closes idle
             // connections just then.
             if let Some(request) = peer.request() {
-                peer.answer(&request, &reply(200, &[], "once"));
                 count.fetch_add(1, SeqCst);
+                peer.answer(&request, &reply(200, &[], "once"));
                 let _ = peer.wire.fill();
             }
         }))

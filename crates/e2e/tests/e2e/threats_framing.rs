@@ -312,7 +312,7 @@ fn threat_09_leftovers_of_a_refused_body_never_become_a_request() {
         }
     }
     let mut connection = lab.connect();
-    connection.send("POST /known HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf".to_string());
+    connection.send("POST /known HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
     let _ = connection.receive().expect(408);
     connection.try_send(&inner);
     connection.expect_gone();

@@ -200,12 +200,29 @@ fn a_body_may_be_limited() {
     let mut connection = lab.connect();
     connection.send_request("POST", "/big", "eleven byte");
     let _ = connection.receive().expect(413);
-    let mut connection = lab.connect();
-    connection.send("POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    connection.try_send("6\r\nabcdef\r\n6\r\nghijkl\r\n0\r\n\r\n");
-    let _ = connection.receive().expect(413);
-    assert!(
-        lab.origin(1).requests().iter().all(|request| request.target == "/"),
-        "no whole large request arrives"
-    );
+    let head = "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = "6\r\nabcdef\r\n6\r\nghijkl\r\n0\r\n\r\n";
+    let mut together = lab.connect();
+    together.send(format!("{head}{body}"));
+    let _ = together.receive().expect(413);
+    lab.expect_origin_saw_only(&["/"]);
+}
+
+#[test]
+fn a_body_that_grows_beyond_its_limit_never_becomes_whole() {
+    let lab = Lab::new().origins(1).with("", "limits = { body = \"10\" }", "").start();
+    let head = "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for rest in ["6\r\nghijkl\r\n0\r\n\r\n", "6\r\nghijkl\r\n", "ffffff\r\nghijkl"] {
+        let mut connection = lab.connect();
+        let seen = lab.origin(1).connections();
+        connection.send(format!("{head}6\r\nabcdef\r\n"));
+        eventually("the origin has the first chunk", || {
+            lab.origin(1).bytes().iter().skip(seen).any(|bytes| bytes.ends_with(b"abcdef\r\n")).then_some(())
+        });
+        connection.send(rest);
+        let _ = connection.receive().expect(413);
+        connection.expect_gone();
+    }
+    let _ = lab.client().get("/after").expect(200);
+    assert_eq!(lab.origin(1).only_request().target, "/after", "no request beyond the limit became whole");
 }

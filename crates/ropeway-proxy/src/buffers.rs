@@ -3,7 +3,7 @@
 //! A connection that waits owns no buffer. Reads go into one scratch area per worker; what cannot be used or
 //! written at once is copied into a [`Pending`], whose memory comes from, and returns to, the worker's pool.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use ropeway_core::http1::ResponseHead;
 
@@ -41,11 +41,24 @@ impl Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     free: RefCell<Vec<Vec<u8>>>,
+    /// The fewest buffers that were free since the last trim: so many are not needed.
+    spare: Cell<usize>,
 }
 
 impl BufferPool {
     fn take(&self) -> Vec<u8> {
-        self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(FIRST_CAPACITY))
+        let mut free = self.free.borrow_mut();
+        let buffer = free.pop();
+        self.spare.set(self.spare.get().min(free.len()));
+        buffer.unwrap_or_else(|| Vec::with_capacity(FIRST_CAPACITY))
+    }
+
+    /// Frees half of the buffers that nobody needed since the last call.
+    pub fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let keep = free.len() - (self.spare.get() / 2).min(free.len());
+        free.truncate(keep);
+        self.spare.set(keep);
     }
 
     fn give(&self, mut buffer: Vec<u8>) {

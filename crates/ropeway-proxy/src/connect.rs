@@ -3,9 +3,10 @@
 //! A server with several addresses is tried as RFC 8305 (Happy Eyeballs) says: the next address starts when the one
 //! before has failed, or has not answered within 250 ms, and the first to connect wins.
 
-use std::future::poll_fn;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ropeway_core::end::EndReason;
@@ -20,40 +21,39 @@ const ATTEMPT_DELAY_MS: u64 = 250;
 
 type Attempt = Pin<Box<dyn Future<Output = io::Result<Io>>>>;
 
-/// Opens a connection to the first of `endpoints` that answers.
-///
-/// # Errors
-///
-/// The reason of the last failure, [`EndReason::ConnectTimeout`] when `timeout_ms` passed, and
-/// [`EndReason::ServerUnresolved`] when there is no address.
-pub(crate) async fn connect(
-    endpoints: &[Endpoint],
-    slot: &DeadlineSlot,
-    timeout_ms: u64,
-) -> Result<Link, EndReason> {
-    let mut race = Race {
-        waiting: endpoints.iter(),
-        running: Vec::with_capacity(1),
-        next_at: 0,
-        give_up_at: slot.after(timeout_ms),
-        last_failure: EndReason::ServerUnresolved,
-    };
-    poll_fn(|cx| race.poll(cx, slot)).await.map(Link::new)
-}
-
-struct Race<'a> {
-    waiting: std::slice::Iter<'a, Endpoint>,
+/// A connection that is being opened: to the first of a server's addresses that answers.
+pub(crate) struct Race {
+    endpoints: Arc<Vec<Endpoint>>,
+    started: usize,
     running: Vec<Attempt>,
     next_at: u64,
     give_up_at: u64,
     last_failure: EndReason,
 }
 
-impl Race<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, slot: &DeadlineSlot) -> Poll<Result<Io, EndReason>> {
+impl Race {
+    /// Nothing is opened before the first poll.
+    pub fn new(endpoints: Arc<Vec<Endpoint>>, slot: &DeadlineSlot, timeout_ms: u64) -> Self {
+        Self {
+            endpoints,
+            started: 0,
+            running: Vec::with_capacity(1),
+            next_at: 0,
+            give_up_at: slot.after(timeout_ms),
+            last_failure: EndReason::ServerUnresolved,
+        }
+    }
+
+    /// The connection, once one is open.
+    ///
+    /// # Errors
+    ///
+    /// The reason of the last failure, [`EndReason::ConnectTimeout`] when the time is over, and
+    /// [`EndReason::ServerUnresolved`] when there is no address.
+    pub fn poll(&mut self, cx: &mut Context<'_>, slot: &DeadlineSlot) -> Poll<Result<Link, EndReason>> {
         loop {
             if let Some(io) = self.poll_running(cx) {
-                return Poll::Ready(Ok(io));
+                return Poll::Ready(Ok(Link::new(io)));
             }
             if slot.has_passed(self.give_up_at) {
                 return Poll::Ready(Err(EndReason::ConnectTimeout));
@@ -62,8 +62,9 @@ impl Race<'_> {
                 slot.arm(self.give_up_at.min(self.next_at));
                 return Poll::Pending;
             }
-            match self.waiting.next() {
+            match self.endpoints.get(self.started) {
                 Some(endpoint) => {
+                    self.started += 1;
                     self.running.push(Box::pin(open(endpoint.clone())));
                     self.next_at = slot.after(ATTEMPT_DELAY_MS);
                 }
@@ -97,6 +98,15 @@ impl Race<'_> {
             }
         });
         winner
+    }
+}
+
+impl fmt::Debug for Race {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Race")
+            .field("endpoints", &self.endpoints)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
     }
 }
 

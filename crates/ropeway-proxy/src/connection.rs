@@ -13,7 +13,7 @@ use crate::admission::Admission;
 use crate::buffers::HEAD_READ;
 use crate::counters::ListenerCounters;
 use crate::deadline::DeadlineSlot;
-use crate::exchange::{self, After, End, Exchange};
+use crate::exchange::{self, After, End, Exchange, Step};
 use crate::link::Link;
 use crate::snapshot::Listener;
 use crate::worker::Worker;
@@ -106,50 +106,37 @@ impl Drop for Client {
     }
 }
 
-/// What came of waiting for a request.
-enum Received {
-    /// A request head that is in order.
-    Head(Box<Exchange>),
-    /// A request head that is not.
-    Refused(Box<Exchange>, End),
-    /// The client left between requests, or was idle for too long.
-    Nothing,
-}
-
 /// Serves a connection until it is closed.
-pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client) {
-    poll_fn(|cx| {
-        client.slot.register(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    loop {
-        let after = match receive(&worker, &mut client).await {
-            Received::Nothing => After::Close,
-            Received::Head(mut exchange) => {
-                let after = exchange::run(&worker, &mut client, &mut exchange).await;
-                worker.give_exchange(exchange);
-                after
-            }
-            Received::Refused(mut exchange, end) => {
-                let after = Box::pin(exchange::refuse(&worker, &mut client, &mut exchange, end)).await;
-                worker.give_exchange(exchange);
-                after
-            }
-        };
-        match after {
-            After::Keep => {}
-            After::Close => break,
-            After::Linger => {
-                linger(&worker, &mut client).await;
-                break;
+///
+/// A block instead of an `async fn`, which would keep the space of its argument beside the variable made of it: this
+/// future is most of the memory of an idle connection.
+#[allow(clippy::manual_async_fn, reason = "see above")]
+pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Output = ()> {
+    async move {
+        poll_fn(|cx| {
+            client.slot.register(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        loop {
+            let Some(mut exchange) = receive(&worker, &mut client).await else { break };
+            let after = poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
+            worker.give_exchange(exchange);
+            match after {
+                After::Keep => {}
+                After::Close => break,
+                After::Linger => {
+                    linger(&worker, &mut client).await;
+                    break;
+                }
             }
         }
+        client.link.clear(&worker.buffers);
     }
-    client.link.clear(&worker.buffers);
 }
 
-async fn receive(worker: &Rc<Worker>, client: &mut Client) -> Received {
+/// The next request, to be routed or refused; `None` when the client left or was idle for too long.
+async fn receive(worker: &Rc<Worker>, client: &mut Client) -> Option<Box<Exchange>> {
     let timeouts = &client.listener.timeouts;
     let first = client.requests == 0;
     let mut state = Receiving {
@@ -166,14 +153,19 @@ struct Receiving {
 }
 
 impl Receiving {
-    fn poll(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Poll<Received> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        client: &mut Client,
+    ) -> Poll<Option<Box<Exchange>>> {
         if self.exchange.is_none() && !client.link.inbox.is_empty() {
             let waiting = std::mem::take(&mut client.link.inbox);
             let step = self.take(waiting.as_slice(), worker, client);
             client.link.inbox = waiting;
-            if let Some((consumed, received)) = step {
+            if let Some((consumed, exchange)) = step {
                 client.link.inbox.consume(consumed, &worker.buffers);
-                return Poll::Ready(received);
+                return Poll::Ready(Some(exchange));
             }
         }
         loop {
@@ -186,9 +178,9 @@ impl Receiving {
             };
             let input = scratch.input.get(..count).unwrap_or_default();
             if client.link.inbox.is_empty() {
-                if let Some((consumed, received)) = self.take(input, worker, client) {
+                if let Some((consumed, exchange)) = self.take(input, worker, client) {
                     client.link.inbox.append(input.get(consumed..).unwrap_or_default(), &worker.buffers);
-                    return Poll::Ready(received);
+                    return Poll::Ready(Some(exchange));
                 }
                 client.link.inbox.append(input, &worker.buffers);
                 continue;
@@ -197,15 +189,20 @@ impl Receiving {
             let waiting = std::mem::take(&mut client.link.inbox);
             let step = self.resume(waiting.as_slice(), worker, client);
             client.link.inbox = waiting;
-            if let Some((consumed, received)) = step {
+            if let Some((consumed, exchange)) = step {
                 client.link.inbox.consume(consumed, &worker.buffers);
-                return Poll::Ready(received);
+                return Poll::Ready(Some(exchange));
             }
         }
     }
 
     /// Looks at a head that came in pieces: only parses it once its end is there.
-    fn resume(&mut self, input: &[u8], worker: &Worker, client: &mut Client) -> Option<(usize, Received)> {
+    fn resume(
+        &mut self,
+        input: &[u8],
+        worker: &Worker,
+        client: &mut Client,
+    ) -> Option<(usize, Box<Exchange>)> {
         let exchange = self.exchange.as_mut()?;
         let limit = client.listener.head_limits.head_bytes;
         match exchange.scan.is_complete(input) {
@@ -215,7 +212,7 @@ impl Receiving {
     }
 
     /// Parses a head from the first bytes of a request.
-    fn take(&mut self, input: &[u8], worker: &Worker, client: &mut Client) -> Option<(usize, Received)> {
+    fn take(&mut self, input: &[u8], worker: &Worker, client: &mut Client) -> Option<(usize, Box<Exchange>)> {
         let mut exchange = match self.exchange.take() {
             Some(exchange) => exchange,
             None => self.begin(input.len(), worker, client),
@@ -228,11 +225,11 @@ impl Receiving {
             Ok(Progress::Complete { consumed }) => {
                 exchange.scan = HeadScan::new();
                 exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
-                Some((consumed, Received::Head(exchange)))
+                Some((consumed, exchange))
             }
             Err(error) => {
                 let end = End::new(error.reason(), Stage::Receive).with_detail(error.detail());
-                Some((0, Received::Refused(exchange, end)))
+                Some((0, refused(exchange, end)))
             }
         }
     }
@@ -250,7 +247,7 @@ impl Receiving {
         exchange
     }
 
-    fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<Received> {
+    fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<Option<Box<Exchange>>> {
         let mut due = self.due;
         if self.exchange.is_none()
             && let Some(close_at) = worker.idle_close_at()
@@ -261,19 +258,22 @@ impl Receiving {
             client.slot.arm(due);
             return Poll::Pending;
         }
-        Poll::Ready(match self.exchange.take() {
-            Some(exchange) => Received::Refused(exchange, End::new(EndReason::HeadTimeout, Stage::Receive)),
-            None => Received::Nothing,
-        })
+        let late = End::new(EndReason::HeadTimeout, Stage::Receive);
+        Poll::Ready(self.exchange.take().map(|exchange| refused(exchange, late)))
     }
 
     /// The client closed its sending side, or the connection broke.
-    fn abandoned(&mut self) -> Received {
-        match self.exchange.take() {
-            Some(exchange) => Received::Refused(exchange, End::new(EndReason::ClientClosed, Stage::Receive)),
-            None => Received::Nothing,
-        }
+    fn abandoned(&mut self) -> Option<Box<Exchange>> {
+        let gone = End::new(EndReason::ClientClosed, Stage::Receive);
+        self.exchange.take().map(|exchange| refused(exchange, gone))
     }
+}
+
+/// A request that was not understood, or did not arrive: nothing can follow it.
+fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
+    exchange.keep_client = false;
+    exchange.step = Step::Refuse(end);
+    exchange
 }
 
 /// Closes in a way that lets the client read the response: our side ends first, and what the client still sends is

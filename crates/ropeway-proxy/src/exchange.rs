@@ -13,11 +13,10 @@ mod response;
 mod state;
 mod wait;
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::AtomicU32;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ropeway_core::balance::{Pick, hash_ip, hash_key};
 use ropeway_core::end::{EndReason, Stage};
@@ -30,14 +29,15 @@ use self::response::{Next, Passage};
 pub(crate) use self::state::{End, Exchange};
 use self::state::{MAX_ATTEMPTS, Target};
 use crate::admission::count_up;
-use crate::connect::connect;
+use crate::connect::Race;
 use crate::connection::Client;
-use crate::pool::ServerLink;
+use crate::counters::ServerCounters;
+use crate::pool::{Pool, ServerLink};
 use crate::relay::Pump;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Elsewhere, HashKey, Server, Upstream};
-use crate::worker::{UpstreamView, View, Worker};
+use crate::worker::{Shared, UpstreamView, View, Worker};
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,94 +50,99 @@ pub(crate) enum After {
     Linger,
 }
 
-/// Runs one exchange whose request head was received.
-pub(crate) async fn run(worker: &Rc<Worker>, client: &mut Client, exchange: &mut Exchange) -> After {
-    let view = worker.view();
-    exchange.view = Some(Rc::clone(&view));
-    let outcome = serve(worker, &view, client, exchange).await;
-    exchange.release_target();
-    let after = match outcome {
-        Ok(end) => {
-            exchange.end = end;
-            answer::after_response(exchange)
-        }
-        Err(end) => answer::failed(worker, client, exchange, end).await,
-    };
-    client.link.inbox.consume(exchange.held, &worker.buffers);
-    report::finished(worker, client, exchange, &view);
-    after
+/// What an exchange does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Find the route.
+    Route,
+    /// Apply limits, and take out of the request what the server must not see.
+    Admit,
+    /// Choose a server.
+    Pick,
+    /// Take an idle connection to it, or open one.
+    Connect,
+    /// Send the request.
+    Send,
+    /// Send what is left of the body, and wait for the head of the response.
+    Respond,
+    /// Pass on the body of the response.
+    Relay,
+    /// Pass on bytes in both directions.
+    Tunnel,
+    /// The request was answered by the server.
+    Settle,
+    /// The request was refused or failed in this way.
+    Refuse(End),
+    /// Write out a response of our own.
+    Answer,
+    /// Count and log.
+    Finish(After),
 }
 
-/// Answers a request whose head was refused.
-pub(crate) async fn refuse(
-    worker: &Rc<Worker>,
+/// Takes an exchange from step to step, for as long as nothing has to be waited for. To be called again until it
+/// says what becomes of the client's connection.
+pub(crate) fn poll(
+    cx: &mut Context<'_>,
+    worker: &Worker,
     client: &mut Client,
     exchange: &mut Exchange,
-    end: End,
-) -> After {
-    let view = worker.view();
-    exchange.keep_client = false;
-    exchange.client_ip = client.arrival.peer;
-    let after = answer::failed(worker, client, exchange, end).await;
-    report::finished(worker, client, exchange, &view);
-    after
-}
-
-async fn serve(
-    worker: &Rc<Worker>,
-    view: &View,
-    client: &mut Client,
-    exchange: &mut Exchange,
-) -> Result<End, End> {
-    let route = find_route(view, exchange)?;
-    let _permit = admit(worker, view, client, exchange, route)?;
-    let (upstream, share) = view.upstream(route).ok_or(End::new(EndReason::NoServer, Stage::Pick))?;
-    share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
-    let mut last: Option<End> = None;
+) -> Poll<After> {
+    let view = Rc::clone(exchange.view.get_or_insert_with(|| worker.view()));
     loop {
-        let index = pick(worker, upstream, exchange).map_err(|end| last.unwrap_or(end))?;
-        exchange.aim_at(view, Target { upstream: route.upstream, server: index });
-        match attempt(worker, upstream, share, client, exchange, route, index).await {
-            Ok(end) => return Ok(end),
-            Err(failure) if may_retry(worker, upstream, share, exchange, &failure) => {
-                last = (failure.end.reason != EndReason::Completed).then_some(failure.end).or(last);
-                exchange.retries += 1;
-                exchange.restart(&client.listener.body_limits);
+        let result = match exchange.step {
+            Step::Route => find_route(&view, exchange),
+            Step::Admit => admit(worker, &view, client, exchange),
+            Step::Pick => pick(worker, &view, exchange),
+            Step::Connect => ready!(connect(cx, worker, &view, client, exchange)),
+            Step::Send => send(cx, worker, &view, client, exchange),
+            Step::Respond => ready!(respond(cx, worker, &view, client, exchange)),
+            Step::Relay => ready!(relay(cx, worker, client, exchange)),
+            Step::Tunnel => Ok(ready!(tunnel(cx, worker, client, exchange))),
+            Step::Settle => Ok(settle(worker, &view, exchange)),
+            Step::Refuse(end) => Ok(answer::failed(cx, worker, client, exchange, end)),
+            Step::Answer => Ok(Step::Finish(ready!(answer::flush(cx, worker, client, exchange)))),
+            Step::Finish(after) => {
+                finish(worker, &view, client, exchange);
+                return Poll::Ready(after);
             }
-            Err(failure) => return Err(failure.end),
-        }
+        };
+        exchange.step = match result {
+            Ok(step) => step,
+            Err(failure) => after_failure(worker, &view, client, exchange, &failure),
+        };
     }
 }
 
-fn find_route<'a>(view: &'a View, exchange: &mut Exchange) -> Result<&'a Route, End> {
+fn find_route(view: &View, exchange: &mut Exchange) -> Result<Step, Failure> {
     let index = view.snapshot.table.find(&Input(&exchange.request)).map(|index| index as usize);
     exchange.route = index;
-    index.and_then(|index| view.snapshot.routes.get(index)).ok_or(End::new(EndReason::NoRoute, Stage::Route))
+    match exchange.route(view) {
+        Some(_) => Ok(Step::Admit),
+        None => Err(Failure::local(EndReason::NoRoute, Stage::Route)),
+    }
 }
 
-fn admit<'a>(
-    worker: &'a Worker,
-    view: &View,
-    client: &Client,
-    exchange: &mut Exchange,
-    route: &Route,
-) -> Result<Option<Permit<'a>>, End> {
-    let permit = match view.snapshot.max_requests {
-        Some(most) if !count_up(&worker.shared.active, most) => {
-            return Err(End::new(EndReason::RequestLimit, Stage::Admit));
-        }
-        Some(_) => Some(Permit(&worker.shared.active)),
-        None => None,
-    };
+fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange) -> Result<Step, Failure> {
+    let route = exchange.route(view).ok_or(Failure::local(EndReason::NoRoute, Stage::Route))?;
+    if let Some(most) = view.snapshot.max_requests {
+        let full = Failure::local(EndReason::RequestLimit, Stage::Admit);
+        exchange.permit = Some(Permit::take(&worker.shared, most).ok_or(full)?);
+    }
     request::check(&exchange.request, route)?;
     request::prepare(exchange, client, route);
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
     let framing = exchange.request.framing();
     exchange.upload = Pump::new(framing, framing, &client.listener.body_limits);
-    Ok(permit)
+    if let Some((_, share)) = view.upstream(route) {
+        share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
+    }
+    Ok(Step::Pick)
 }
 
-fn pick(worker: &Worker, upstream: &Upstream, exchange: &Exchange) -> Result<u32, End> {
+fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, Failure> {
+    let nobody = |reason| Failure::local(reason, Stage::Pick);
+    let route = exchange.route(view).ok_or(nobody(EndReason::NoServer))?;
+    let (upstream, _) = view.upstream(route).ok_or(nobody(EndReason::NoServer))?;
     let tried = exchange.tried.as_slice();
     let choice = upstream.choice();
     let hash = if upstream.needs.hash { hash_of(upstream, exchange) } else { 0 };
@@ -149,156 +154,97 @@ fn pick(worker: &Worker, upstream: &Upstream, exchange: &Exchange) -> Result<u32
         1..MAX_ATTEMPTS => choice.table.pick(&Elsewhere::new(upstream), wish),
         _ => None,
     };
-    picked.ok_or_else(|| {
-        let reason = if !choice.table.is_empty() {
-            EndReason::ServersFull
-        } else if upstream.is_unresolved() {
-            EndReason::ServerUnresolved
-        } else {
-            EndReason::NoServer
-        };
-        End::new(reason, Stage::Pick)
-    })
-}
-
-/// Asks one server; on a connection that was idle first, and once more on a new one if the idle one was closed.
-async fn attempt(
-    worker: &Rc<Worker>,
-    upstream: &Upstream,
-    share: &UpstreamView,
-    client: &mut Client,
-    exchange: &mut Exchange,
-    route: &Route,
-    index: u32,
-) -> Result<End, Failure> {
-    let no_server = Failure::connect(EndReason::ConnectFailed);
-    let server = upstream.servers.get(index as usize).ok_or(no_server)?;
-    let pool = share.pools.get(index as usize).ok_or(no_server)?;
-    let counters = server.live.counters.of(worker.index).ok_or(no_server)?;
-    let passage = Passage { worker, route, upstream, server };
-    if exchange.retries > 0 {
-        counters.retries.bump();
-    }
-    let mut reuse = true;
-    let result = loop {
-        let idle =
-            if reuse { pool.take(&upstream.keep_alive, counters, worker.deadlines.now_ms()) } else { None };
-        let mut link = match idle {
-            Some(link) => {
-                counters.reused.bump();
-                link
-            }
-            None => match Box::pin(open(worker, upstream, server, client, exchange)).await {
-                Ok(link) => link,
-                Err(failure) => break Err(failure),
-            },
-        };
-        let before = (link.link.received, link.link.sent);
-        let result = converse(&passage, client, exchange, &mut link).await;
-        report::bytes(counters, &link, before);
-        match result {
-            Ok(end) => {
-                if exchange.keep_server && exchange.download.is_done() && link.is_clean() {
-                    link.served += 1;
-                    if let Some(seconds) = exchange.learned_idle_s {
-                        pool.learn(&upstream.keep_alive, seconds);
-                    }
-                    pool.put(link, &upstream.keep_alive, counters, worker.deadlines.now_ms());
-                }
-                break Ok(end);
-            }
-            Err(failure) if link.served > 0 && may_replay(exchange, &failure) => {
-                counters.replayed.bump();
-                exchange.restart(&client.listener.body_limits);
-                reuse = false;
-            }
-            Err(failure) => break Err(failure),
-        }
+    let Some(server) = picked else {
+        // Of a request that failed somewhere, that failure is what there is to tell.
+        return Err(exchange.last_end.map_or_else(|| nobody(upstream.why_none(&choice)), Failure::known));
     };
-    match &result {
-        Ok(end) => report::attempt_answered(worker, upstream, index, exchange, *end),
-        Err(failure) => report::attempt_failed(worker, upstream, index, failure),
-    }
-    result
+    exchange.aim_at(view, Target { upstream: route.upstream, server });
+    exchange.reuse = true;
+    Ok(Step::Connect)
 }
 
-async fn open(
+fn connect(
+    cx: &mut Context<'_>,
     worker: &Worker,
-    upstream: &Upstream,
-    server: &Server,
+    view: &View,
     client: &Client,
     exchange: &mut Exchange,
-) -> Result<ServerLink, Failure> {
-    let started_us = worker.shared.clock.now_us();
-    let endpoints = server.live.endpoints();
-    let link =
-        connect(&endpoints, &client.slot, upstream.connect_timeout_ms).await.map_err(Failure::connect)?;
-    let took_us = worker.shared.clock.now_us().saturating_sub(started_us);
-    exchange.times.connect_took = Some(took_us);
-    if let Some(counters) = server.live.counters.of(worker.index) {
+) -> Poll<Result<Step, Failure>> {
+    let Some(asked) = Asked::find(worker, view, exchange) else {
+        return Poll::Ready(Err(Failure::connect(EndReason::ConnectFailed)));
+    };
+    let Asked { upstream, server, pool, counters, .. } = asked;
+    if exchange.race.is_none() {
+        let idle =
+            exchange.reuse.then(|| pool.take(&upstream.keep_alive, counters, worker.deadlines.now_ms()));
+        if let Some(link) = idle.flatten() {
+            counters.reused.bump();
+            exchange.server = Some(link);
+            return Poll::Ready(Ok(Step::Send));
+        }
+        exchange.times.connecting_since = worker.shared.clock.now_us();
+    }
+    let race = exchange.race.get_or_insert_with(|| {
+        Box::new(Race::new(server.live.endpoints(), &client.slot, upstream.connect_timeout_ms))
+    });
+    if worker.must_abort() {
+        return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Connect)));
+    }
+    let opened = ready!(race.poll(cx, &client.slot));
+    exchange.race = None;
+    Poll::Ready(opened.map_err(Failure::connect).map(|link| {
+        let took_us = worker.shared.clock.now_us().saturating_sub(exchange.times.connecting_since);
+        exchange.times.connect_took = Some(took_us);
         counters.connects.bump();
         counters.connect.observe(took_us);
-    }
-    Ok(ServerLink { link, served: 0 })
-}
-
-/// Sends the request, waits for the response, and passes it on.
-async fn converse(
-    passage: &Passage<'_>,
-    client: &mut Client,
-    exchange: &mut Exchange,
-    server: &mut ServerLink,
-) -> Result<End, Failure> {
-    let (mut sent, mut more_needed) = (false, false);
-    let next = poll_fn(|cx| {
-        if !sent {
-            sent = true;
-            send(cx, passage, client, exchange, server)?;
-        }
-        response::poll(cx, passage, client, exchange, server, &mut more_needed)
-    })
-    .await?;
-    if next == Next::Tunnel {
-        let worker = passage.worker;
-        let tunnel = Tunnel::new(passage.route.timeouts.tunnel_idle_ms, worker.deadlines.now_ms());
-        let reason = Box::pin(tunnel.run(worker, client, &mut server.link)).await;
-        return Ok(End::new(reason, Stage::Finish));
-    }
-    if !exchange.download.is_done() || !client.link.outbox.is_empty() {
-        poll_fn(|cx| relay(cx, passage.worker, client, exchange, server)).await?;
-    }
-    Ok(End::new(EndReason::Completed, Stage::Finish))
+        exchange.server = Some(Box::new(ServerLink::new(link)));
+        Step::Send
+    }))
 }
 
 /// Writes the request head, with as much of the body as arrived along with it.
 fn send(
     cx: &mut Context<'_>,
-    passage: &Passage<'_>,
+    worker: &Worker,
+    view: &View,
     client: &mut Client,
     exchange: &mut Exchange,
-    server: &mut ServerLink,
-) -> Result<(), Failure> {
-    let worker = passage.worker;
+) -> Result<Step, Failure> {
+    let asked = Asked::find(worker, view, exchange).ok_or(Failure::unsent())?;
     let output = &mut worker.scratch.borrow_mut().output;
     output.clear();
-    request::compose(output, exchange, client, passage.route, passage.server);
-    if !exchange.upload.is_done() && !client.link.inbox.is_empty() {
-        let encoded = exchange.upload.encode(client.link.inbox.as_slice(), output);
-        let used = encoded.map_err(|error| Failure::of_client(&error))?;
-        if passage.route.max_body.is_some_and(|most| exchange.upload.moved > most) {
-            return Err(Failure::body_too_large());
+    request::compose(output, exchange, client, asked.route, asked.server);
+    request::add_body(output, worker, asked.route, client, exchange)?;
+    let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
+    link.begin_attempt();
+    link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;
+    wait::begin_response(worker, asked.route, exchange);
+    Ok(Step::Respond)
+}
+
+fn respond(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    view: &View,
+    client: &mut Client,
+    exchange: &mut Exchange,
+) -> Poll<Result<Step, Failure>> {
+    let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) else {
+        return Poll::Ready(Err(Failure::unsent()));
+    };
+    let passage = Passage { worker, route: asked.route, upstream: asked.upstream, server: asked.server };
+    let next = response::poll(cx, &passage, client, exchange, &mut link);
+    exchange.server = Some(link);
+    let next = ready!(next)?;
+    Poll::Ready(Ok(match next {
+        Next::Tunnel => {
+            let idle_ms = asked.route.timeouts.tunnel_idle_ms;
+            exchange.tunnel = Some(Box::new(Tunnel::new(idle_ms, worker.deadlines.now_ms())));
+            Step::Tunnel
         }
-        if exchange.upload.is_done() {
-            exchange.held = used;
-        } else {
-            client.link.inbox.consume(used, &worker.buffers);
-        }
-    }
-    if server.link.send(cx, output, &[], &worker.buffers).is_err() {
-        return Err(Failure::unsent());
-    }
-    response::begin(worker, passage.route, exchange);
-    Ok(())
+        Next::Relay if exchange.download.is_done() && client.link.outbox.is_empty() => Step::Settle,
+        Next::Relay => Step::Relay,
+    }))
 }
 
 /// Moves the response, and whatever is left of the request.
@@ -307,14 +253,14 @@ fn relay(
     worker: &Worker,
     client: &mut Client,
     exchange: &mut Exchange,
-    server: &mut ServerLink,
-) -> Poll<Result<(), Failure>> {
+) -> Poll<Result<Step, Failure>> {
+    let Some(server) = exchange.server.as_mut() else { return Poll::Ready(Ok(Step::Settle)) };
     if !exchange.upload.is_done() && !exchange.upload_broken {
         let upload = exchange.upload.poll(cx, worker, &mut client.link, &mut server.link);
         exchange.upload_broken = matches!(upload, Poll::Ready(Err(_)));
     }
     match exchange.download.poll(cx, worker, &mut server.link, &mut client.link) {
-        Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+        Poll::Ready(Ok(())) => return Poll::Ready(Ok(Step::Settle)),
         Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::while_relaying(&error))),
         Poll::Pending => {}
     }
@@ -324,18 +270,79 @@ fn relay(
     wait::for_relay(worker, client, exchange)
 }
 
+fn tunnel(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: &mut Exchange) -> Poll<Step> {
+    let (Some(tunnel), Some(server)) = (exchange.tunnel.as_mut(), exchange.server.as_mut()) else {
+        return Poll::Ready(Step::Settle);
+    };
+    let reason = ready!(tunnel.poll(cx, worker, client, &mut server.link));
+    exchange.tunnel_end = Some(reason);
+    Poll::Ready(Step::Settle)
+}
+
+/// The server has answered: its connection goes back into the pool, if it is in order.
+fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
+    let reason = exchange.tunnel_end.unwrap_or(EndReason::Completed);
+    exchange.end = End::new(reason, Stage::Finish);
+    if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
+        report::bytes(asked.counters, &link);
+        report::attempt_answered(worker, asked.upstream, asked.index, exchange);
+        if exchange.keep_server && exchange.download.is_done() && link.is_clean() {
+            link.served += 1;
+            if let Some(seconds) = exchange.learned_idle_s {
+                asked.pool.learn(&asked.upstream.keep_alive, seconds);
+            }
+            asked.pool.put(link, &asked.upstream.keep_alive, asked.counters, worker.deadlines.now_ms());
+        }
+    }
+    exchange.release_target();
+    Step::Finish(answer::after_response(exchange))
+}
+
+/// The way on after a failure: the same server on a new connection, another server, or a refusal.
+fn after_failure(
+    worker: &Worker,
+    view: &View,
+    client: &Client,
+    exchange: &mut Exchange,
+    failure: &Failure,
+) -> Step {
+    let link = exchange.server.take();
+    exchange.race = None;
+    let Some(asked) = Asked::find(worker, view, exchange) else { return Step::Refuse(failure.end) };
+    if let Some(link) = link {
+        report::bytes(asked.counters, &link);
+        if link.served > 0 && may_replay(exchange, failure) {
+            asked.counters.replayed.bump();
+            exchange.restart(&client.listener.body_limits);
+            exchange.reuse = false;
+            return Step::Connect;
+        }
+    }
+    report::attempt_failed(asked.counters, asked.upstream, asked.index, failure, worker.deadlines.now_ms());
+    exchange.release_target();
+    if !may_retry(worker, &asked, exchange, failure) {
+        return Step::Refuse(failure.end);
+    }
+    // A status that is tried again is an answer, and nothing to tell if there is no other.
+    exchange.last_end =
+        (failure.end.reason != EndReason::Completed).then_some(failure.end).or(exchange.last_end);
+    exchange.retries += 1;
+    exchange.restart(&client.listener.body_limits);
+    Step::Pick
+}
+
+fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exchange) {
+    exchange.permit = None;
+    client.link.inbox.consume(exchange.held, &worker.buffers);
+    report::finished(worker, client, exchange, view);
+}
+
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {
     let safe = failure.unsent || exchange.request.method().is_idempotent();
     failure.stale && safe && exchange.is_replayable()
 }
 
-fn may_retry(
-    worker: &Worker,
-    upstream: &Upstream,
-    share: &UpstreamView,
-    exchange: &Exchange,
-    failure: &Failure,
-) -> bool {
+fn may_retry(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange, failure: &Failure) -> bool {
     let question = RetryQuestion {
         symptom: failure.symptom,
         unsent: failure.unsent,
@@ -343,10 +350,10 @@ fn may_retry(
         committed: exchange.committed,
         body_replayable: exchange.is_replayable(),
     };
-    if !upstream.retry.may_retry(&question, exchange.retries) {
+    if !asked.upstream.retry.may_retry(&question, exchange.retries) {
         return false;
     }
-    let within_budget = share.budget.borrow_mut().withdraw(worker.deadlines.now_ms());
+    let within_budget = asked.share.budget.borrow_mut().withdraw(worker.deadlines.now_ms());
     if !within_budget && let Some(counters) = worker.counters() {
         counters.retry_budget_exhausted.bump();
     }
@@ -372,12 +379,42 @@ fn cookie<'a>(field: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         .find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// The right to have one more request in flight.
-struct Permit<'a>(&'a AtomicU32);
+/// The right to have one more request in flight; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Shared>);
 
-impl Drop for Permit<'_> {
+impl Permit {
+    fn take(shared: &Arc<Shared>, most: u32) -> Option<Self> {
+        count_up(&shared.active, most).then(|| Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.active.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The server that an exchange asks, with everything that belongs to it.
+struct Asked<'a> {
+    route: &'a Route,
+    upstream: &'a Upstream,
+    share: &'a UpstreamView,
+    index: u32,
+    server: &'a Server,
+    pool: &'a Pool,
+    counters: &'a ServerCounters,
+}
+
+impl<'a> Asked<'a> {
+    fn find(worker: &Worker, view: &'a View, exchange: &Exchange) -> Option<Self> {
+        let route = exchange.route(view)?;
+        let index = exchange.target?.server;
+        let (upstream, share) = view.upstream(route)?;
+        let server = upstream.servers.get(index as usize)?;
+        let pool = share.pools.get(index as usize)?;
+        let counters = server.live.counters.of(worker.index)?;
+        Some(Self { route, upstream, share, index, server, pool, counters })
     }
 }
 

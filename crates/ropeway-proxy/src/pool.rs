@@ -13,9 +13,26 @@ pub(crate) struct ServerLink {
     pub link: Link,
     /// Requests it has answered.
     pub served: u64,
+    /// Bytes received and sent before the current attempt.
+    before: (u64, u64),
 }
 
 impl ServerLink {
+    /// A connection that was just opened.
+    pub fn new(link: Link) -> Self {
+        Self { link, served: 0, before: (0, 0) }
+    }
+
+    /// Notes where the bytes of an attempt begin.
+    pub fn begin_attempt(&mut self) {
+        self.before = (self.link.received, self.link.sent);
+    }
+
+    /// Bytes received and sent in the current attempt.
+    pub fn moved(&self) -> (u64, u64) {
+        (self.link.received.saturating_sub(self.before.0), self.link.sent.saturating_sub(self.before.1))
+    }
+
     /// Whether nothing of the last exchange is left in it.
     pub fn is_clean(&self) -> bool {
         self.link.inbox.is_empty() && self.link.outbox.is_empty()
@@ -31,14 +48,14 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    server: ServerLink,
+    server: Box<ServerLink>,
     since_ms: u64,
 }
 
 impl Pool {
     /// The connection used last that is still open, if there is one. Costs no system call.
     #[inline]
-    pub fn take(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) -> Option<ServerLink> {
+    pub fn take(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) -> Option<Box<ServerLink>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
             counters.idle_out.bump();
@@ -52,7 +69,7 @@ impl Pool {
 
     /// Keeps a connection for the next request, when the rules allow it.
     #[inline]
-    pub fn put(&self, server: ServerLink, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
+    pub fn put(&self, server: Box<ServerLink>, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
         let spent = rules.max_requests != 0 && server.served >= rules.max_requests;
         let mut idle = self.idle.borrow_mut();
         if spent || idle.len() >= rules.max_idle {

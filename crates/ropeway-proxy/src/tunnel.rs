@@ -33,11 +33,7 @@ impl Tunnel {
     }
 
     /// Passes bytes on until both directions have ended, one end breaks, or nothing moves for too long.
-    pub async fn run(mut self, worker: &Worker, client: &mut Client, server: &mut Link) -> EndReason {
-        std::future::poll_fn(|cx| self.poll(cx, worker, client, server)).await
-    }
-
-    fn poll(
+    pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,

@@ -12,6 +12,7 @@ use ropeway_core::balance::{
     AdminState, HealthState, Live, Needs, PeakEwma, PickTable, Policy, ServerState, ServerView, SlowStart,
     effective_weight, select_tier,
 };
+use ropeway_core::end::EndReason;
 use ropeway_core::health::{
     Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, PassiveConfig, Transition,
 };
@@ -286,9 +287,15 @@ impl Upstream {
         any
     }
 
-    /// Whether the names of all servers fail to resolve.
-    pub(crate) fn is_unresolved(&self) -> bool {
-        self.servers.iter().all(|server| server.live.endpoints.load().is_empty())
+    /// Why no server was picked.
+    pub(crate) fn why_none(&self, choice: &Choice) -> EndReason {
+        if !choice.table.is_empty() {
+            EndReason::ServersFull
+        } else if self.servers.iter().all(|server| server.live.endpoints.load().is_empty()) {
+            EndReason::ServerUnresolved
+        } else {
+            EndReason::NoServer
+        }
     }
 
     /// Whether requests in flight at this server are counted: only when the policy or a cap reads the count, because

@@ -20,8 +20,6 @@ use crate::pool::Pool;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upstream;
 
-/// Exchanges kept for reuse; more than this many at one time are made anew.
-const POOLED_EXCHANGES: usize = 1024;
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
 /// drain begins is still answered.
 const DRAIN_IDLE_MS: u64 = 1_000;
@@ -55,6 +53,8 @@ pub(crate) struct Worker {
     /// Boxed, because they move between the pool and connections.
     #[allow(clippy::vec_box)]
     exchanges: RefCell<Vec<Box<Exchange>>>,
+    /// The fewest exchanges that were free since the last sweep: so many are not needed.
+    spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
     requests: Cell<u64>,
 }
@@ -97,6 +97,7 @@ impl Worker {
             log: RefCell::new(shared.log.buffer()),
             view: RefCell::new(Rc::new(View::new(index, snapshot, None))),
             exchanges: RefCell::default(),
+            spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
             requests: Cell::new(0),
             shared,
@@ -126,17 +127,25 @@ impl Worker {
     /// An exchange that is not in use.
     #[inline]
     pub fn take_exchange(&self) -> Box<Exchange> {
-        self.exchanges.borrow_mut().pop().unwrap_or_default()
+        let mut exchanges = self.exchanges.borrow_mut();
+        let exchange = exchanges.pop();
+        self.spare_exchanges.set(self.spare_exchanges.get().min(exchanges.len()));
+        exchange.unwrap_or_default()
     }
 
     /// Gives an exchange back.
     #[inline]
     pub fn give_exchange(&self, mut exchange: Box<Exchange>) {
         exchange.reset();
+        self.exchanges.borrow_mut().push(exchange);
+    }
+
+    /// Frees what a peak left behind: half of the exchanges that nobody needed since the last call.
+    fn trim_exchanges(&self) {
         let mut exchanges = self.exchanges.borrow_mut();
-        if exchanges.len() < POOLED_EXCHANGES {
-            exchanges.push(exchange);
-        }
+        let keep = exchanges.len() - (self.spare_exchanges.get() / 2).min(exchanges.len());
+        exchanges.truncate(keep);
+        self.spare_exchanges.set(keep);
     }
 
     /// The id of the next request.
@@ -155,8 +164,10 @@ impl Worker {
         self.log.borrow_mut().flush();
     }
 
-    /// What is done about twice a second.
+    /// What is done about twice a second: memory and connections that nobody needs are given up.
     pub fn sweep_pools(&self) {
+        self.trim_exchanges();
+        self.buffers.trim();
         let view = self.view();
         let now_ms = self.deadlines.now_ms();
         view.each_pool(|pool, upstream, index| {

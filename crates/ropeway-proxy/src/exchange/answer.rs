@@ -1,13 +1,12 @@
 //! The end of an exchange, as the client sees it.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Method;
 
-use super::After;
 use super::state::{End, Exchange};
+use super::{After, Step};
 use crate::connection::Client;
 use crate::local_response;
 use crate::worker::Worker;
@@ -26,25 +25,53 @@ pub(super) fn after_response(exchange: &Exchange) -> After {
     }
 }
 
-/// Answers with a response of our own, or makes the failure visible when a response was begun.
-pub(super) async fn failed(worker: &Worker, client: &mut Client, exchange: &mut Exchange, end: End) -> After {
+/// Ends the exchange without a response of the server: with one of our own, or, when a response was begun, in a way
+/// that shows that it is incomplete. Returns what follows: to write out the response, or nothing.
+pub(super) fn failed(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    end: End,
+) -> Step {
     exchange.end = end;
     if exchange.committed {
-        return cut_off(client, exchange);
+        return Step::Finish(cut_off(client, exchange));
     }
     exchange.status = end.reason.status();
     if exchange.status == 499 {
-        return After::Close;
+        return Step::Finish(After::Close);
     }
-    let keep = keeps_connection(worker, client, exchange);
+    exchange.keep_client = keeps_connection(worker, client, exchange);
     let (request, id) = (&exchange.request, &exchange.id);
     let known = (end.stage > Stage::Receive).then_some(request);
     let mut response = Vec::new();
-    local_response::write(&mut response, end.reason, end.detail, known, id, !keep);
-    match (flush(worker, client, &response).await, keep) {
-        (true, true) => After::Keep,
-        (true, false) => After::Linger,
-        (false, _) => After::Close,
+    local_response::write(&mut response, end.reason, end.detail, known, id, !exchange.keep_client);
+    exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
+    match client.link.send(cx, &response, &[], &worker.buffers) {
+        Ok(()) => Step::Answer,
+        Err(_) => Step::Finish(After::Close),
+    }
+}
+
+/// Writes out a response of our own.
+pub(super) fn flush(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &Exchange,
+) -> Poll<After> {
+    match client.link.poll_flush(cx, &worker.buffers) {
+        Poll::Ready(Ok(())) if exchange.keep_client => Poll::Ready(After::Keep),
+        Poll::Ready(Ok(())) => Poll::Ready(After::Linger),
+        Poll::Ready(Err(_)) => Poll::Ready(After::Close),
+        Poll::Pending if client.slot.has_passed(exchange.times.respond_by_ms) || worker.must_abort() => {
+            Poll::Ready(After::Close)
+        }
+        Poll::Pending => {
+            client.slot.arm(exchange.times.respond_by_ms);
+            Poll::Pending
+        }
     }
 }
 
@@ -78,24 +105,4 @@ fn keeps_connection(worker: &Worker, client: &mut Client, exchange: &mut Exchang
         }
     }
     exchange.upload.is_done() && !exchange.upload_broken
-}
-
-/// Sends a response of our own. Returns whether the client took it.
-async fn flush(worker: &Worker, client: &mut Client, response: &[u8]) -> bool {
-    let due = client.slot.after(client.listener.timeouts.send_idle_ms);
-    let mut unsent = true;
-    poll_fn(|cx| {
-        if std::mem::take(&mut unsent) && client.link.send(cx, response, &[], &worker.buffers).is_err() {
-            return Poll::Ready(false);
-        }
-        match client.link.poll_flush(cx, &worker.buffers) {
-            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
-            Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(false),
-            Poll::Pending => {
-                client.slot.arm(due);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -28,6 +28,16 @@ impl Failure {
         Self { end, symptom, unsent: false, stale: false, kind }
     }
 
+    /// Nothing that a server did.
+    pub const fn local(reason: EndReason, stage: Stage) -> Self {
+        Self::new(End::new(reason, stage), None)
+    }
+
+    /// An end that was known before.
+    pub const fn known(end: End) -> Self {
+        Self::new(end, None)
+    }
+
     /// The connection to the server could not be opened.
     pub const fn connect(reason: EndReason) -> Self {
         let kind = match reason {
@@ -67,24 +77,14 @@ impl Failure {
         Self::new(End::new(reason, stage), Some(FailureKind::Timeout))
     }
 
-    /// A time-out of the client.
-    pub const fn late_client(reason: EndReason, stage: Stage) -> Self {
-        Self::new(End::new(reason, stage), None)
-    }
-
-    /// The process gives up.
-    pub const fn shutdown(stage: Stage) -> Self {
-        Self::new(End::new(EndReason::Shutdown, stage), None)
-    }
-
     /// The client is gone.
     pub const fn client_gone() -> Self {
-        Self::new(End::new(EndReason::ClientClosed, Stage::Send), None)
+        Self::local(EndReason::ClientClosed, Stage::Send)
     }
 
     /// The request body grew beyond the limit of the route.
     pub const fn body_too_large() -> Self {
-        Self::new(End::new(EndReason::BodyTooLarge, Stage::Send), None)
+        Self::local(EndReason::BodyTooLarge, Stage::Send)
     }
 
     /// The request body broke.

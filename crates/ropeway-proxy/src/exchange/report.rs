@@ -4,7 +4,7 @@ use ropeway_core::health::FailureKind;
 use ropeway_core::http1::Known;
 
 use super::failure::Failure;
-use super::state::{End, Exchange};
+use super::state::Exchange;
 use crate::access_log::Record;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
@@ -13,18 +13,12 @@ use crate::snapshot::Route;
 use crate::upstream::Upstream;
 use crate::worker::{View, Worker};
 
-/// Counts an attempt that brought a response, or at least its head.
-pub(super) fn attempt_answered(
-    worker: &Worker,
-    upstream: &Upstream,
-    index: u32,
-    exchange: &Exchange,
-    end: End,
-) {
+/// Counts an attempt that the server answered.
+pub(super) fn attempt_answered(worker: &Worker, upstream: &Upstream, index: u32, exchange: &Exchange) {
     let Some(server) = upstream.servers.get(index as usize) else { return };
     if let Some(counters) = server.live.counters.of(worker.index) {
         counters.classes.bump(exchange.status);
-        counters.ends.bump(end.reason);
+        counters.ends.bump(exchange.end.reason);
         if let Some(us) = exchange.times.first_byte_took {
             counters.first_byte.observe(us);
         }
@@ -41,22 +35,25 @@ pub(super) fn attempt_answered(
 }
 
 /// Counts an attempt that failed.
-pub(super) fn attempt_failed(worker: &Worker, upstream: &Upstream, index: u32, failure: &Failure) {
-    let counters =
-        upstream.servers.get(index as usize).and_then(|server| server.live.counters.of(worker.index));
-    if let Some(counters) = counters {
-        counters.classes.bump(0);
-        counters.ends.bump(failure.end.reason);
-    }
+pub(super) fn attempt_failed(
+    counters: &ServerCounters,
+    upstream: &Upstream,
+    index: u32,
+    failure: &Failure,
+    now_ms: u64,
+) {
+    counters.classes.bump(0);
+    counters.ends.bump(failure.end.reason);
     if let Some(kind) = failure.kind {
-        upstream.report_failure(index, kind, worker.deadlines.now_ms());
+        upstream.report_failure(index, kind, now_ms);
     }
 }
 
 /// Counts the bytes that an attempt moved.
-pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink, before: (u64, u64)) {
-    counters.bytes_in.add(server.link.received.saturating_sub(before.0));
-    counters.bytes_out.add(server.link.sent.saturating_sub(before.1));
+pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink) {
+    let (received, sent) = server.moved();
+    counters.bytes_in.add(received);
+    counters.bytes_out.add(sent);
 }
 
 /// Counts and logs a finished exchange.
@@ -95,7 +92,7 @@ fn log(
     let request = &exchange.request;
     let id = exchange.id.hex();
     let sent_id = client.listener.request_id.as_deref().and_then(|name| request.head.find(name));
-    let (upstream, server) = exchange.server(view).unzip();
+    let (upstream, server) = exchange.asked(view).unzip();
     let record = Record {
         client: exchange.client_ip,
         method: request.method_bytes(),

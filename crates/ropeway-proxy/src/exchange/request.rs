@@ -3,14 +3,16 @@
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
-use super::state::{End, Exchange};
+use super::failure::Failure;
+use super::state::Exchange;
 use crate::connection::Client;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::upstream::Server;
+use crate::worker::Worker;
 
 /// Checks what can be refused before a server is chosen.
-pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), End> {
-    let refuse = |reason| Err(End::new(reason, Stage::Admit));
+pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), Failure> {
+    let refuse = |reason| Err(Failure::local(reason, Stage::Admit));
     if request.method() == Method::Connect {
         return refuse(EndReason::MethodNotSupported);
     }
@@ -73,6 +75,31 @@ pub(super) fn compose(
     }
     out.extend_from_slice(&route.request_edits.append);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent
+/// again.
+pub(super) fn add_body(
+    out: &mut Vec<u8>,
+    worker: &Worker,
+    route: &Route,
+    client: &mut Client,
+    exchange: &mut Exchange,
+) -> Result<(), Failure> {
+    if exchange.upload.is_done() || client.link.inbox.is_empty() {
+        return Ok(());
+    }
+    let encoded = exchange.upload.encode(client.link.inbox.as_slice(), out);
+    let used = encoded.map_err(|error| Failure::of_client(&error))?;
+    if route.max_body.is_some_and(|most| exchange.upload.moved > most) {
+        return Err(Failure::body_too_large());
+    }
+    if exchange.upload.is_done() {
+        exchange.held = used;
+    } else {
+        client.link.inbox.consume(used, &worker.buffers);
+    }
+    Ok(())
 }
 
 /// Takes out the fields that an edit names.

@@ -49,13 +49,12 @@ pub(super) fn poll(
     client: &mut Client,
     exchange: &mut Exchange,
     server: &mut ServerLink,
-    more_needed: &mut bool,
 ) -> Poll<Result<Next, Failure>> {
     let worker = passage.worker;
     poll_upload(cx, worker, passage.route, client, exchange, server)?;
     loop {
         let scratch = &mut *worker.scratch.borrow_mut();
-        if *more_needed || server.link.inbox.is_empty() {
+        if exchange.more_needed || server.link.inbox.is_empty() {
             let count = match server.link.poll_read(cx, &mut scratch.input) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
@@ -67,22 +66,22 @@ pub(super) fn poll(
                 }
             };
             let input = scratch.input.get(..count).unwrap_or_default();
-            if *more_needed {
+            if exchange.more_needed {
                 server.link.inbox.append(input, &worker.buffers);
             } else {
                 let head = &mut scratch.response;
-                let step = take_head(cx, passage, client, exchange, head, input, &mut scratch.output)?;
-                server.link.inbox.append(input.get(step.used..).unwrap_or_default(), &worker.buffers);
-                *more_needed = step.more_needed;
-                if let Some(next) = step.next {
+                let look = take_head(cx, passage, client, exchange, head, input, &mut scratch.output)?;
+                server.link.inbox.append(input.get(look.used..).unwrap_or_default(), &worker.buffers);
+                exchange.more_needed = look.more_needed;
+                if let Some(next) = look.next {
                     return Poll::Ready(Ok(next));
                 }
                 continue;
             }
         }
-        let step = from_inbox(cx, passage, client, exchange, server, scratch)?;
-        *more_needed = step.more_needed;
-        if let Some(next) = step.next {
+        let look = from_inbox(cx, passage, client, exchange, server, scratch)?;
+        exchange.more_needed = look.more_needed;
+        if let Some(next) = look.next {
             return Poll::Ready(Ok(next));
         }
     }
@@ -91,13 +90,13 @@ pub(super) fn poll(
 }
 
 /// What a look at the server's bytes gave.
-struct Step {
+struct Look {
     used: usize,
     more_needed: bool,
     next: Option<Next>,
 }
 
-impl Step {
+impl Look {
     const PARTIAL: Self = Self { used: 0, more_needed: true, next: None };
 }
 
@@ -108,21 +107,21 @@ fn from_inbox(
     exchange: &mut Exchange,
     server: &mut ServerLink,
     scratch: &mut Scratch,
-) -> Result<Step, Failure> {
+) -> Result<Look, Failure> {
     match exchange.scan.is_complete(server.link.inbox.as_slice()) {
         Ok(true) => {}
-        Ok(false) if server.link.inbox.len() <= HeadLimits::default().head_bytes => return Ok(Step::PARTIAL),
+        Ok(false) if server.link.inbox.len() <= HeadLimits::default().head_bytes => return Ok(Look::PARTIAL),
         Ok(false) => return Err(Failure::bad_response(EndReason::ResponseHeadTooLarge, "")),
         Err(error) => return Err(Failure::bad_response(EndReason::BadResponse, error.detail())),
     }
     exchange.scan = ropeway_core::http1::HeadScan::new();
     let waiting = std::mem::take(&mut server.link.inbox);
     let head = &mut scratch.response;
-    let step = take_head(cx, passage, client, exchange, head, waiting.as_slice(), &mut scratch.output);
+    let look = take_head(cx, passage, client, exchange, head, waiting.as_slice(), &mut scratch.output);
     server.link.inbox = waiting;
-    let step = step?;
-    server.link.inbox.consume(step.used, &passage.worker.buffers);
-    Ok(step)
+    let look = look?;
+    server.link.inbox.consume(look.used, &passage.worker.buffers);
+    Ok(look)
 }
 
 /// Reads one head off the front of `input`, and passes it on.
@@ -134,15 +133,15 @@ fn take_head(
     head: &mut ResponseHead,
     input: &[u8],
     output: &mut Vec<u8>,
-) -> Result<Step, Failure> {
+) -> Result<Look, Failure> {
     let consumed = match head.parse(input, &HeadLimits::default()) {
         Ok(Progress::Complete { consumed }) => consumed,
-        Ok(Progress::Partial) => return Ok(Step::PARTIAL),
+        Ok(Progress::Partial) => return Ok(Look::PARTIAL),
         Err(error) => return Err(Failure::bad_response(error.reason(), error.detail())),
     };
     output.clear();
     if head.status() == 101 {
-        return switch_protocols(cx, passage, client, exchange, head, output).map(|next| Step {
+        return switch_protocols(cx, passage, client, exchange, head, output).map(|next| Look {
             used: consumed,
             more_needed: false,
             next: Some(next),
@@ -150,11 +149,11 @@ fn take_head(
     }
     if head.is_informational() {
         inform(cx, passage, client, exchange, head, output)?;
-        return Ok(Step { used: consumed, more_needed: false, next: None });
+        return Ok(Look { used: consumed, more_needed: false, next: None });
     }
     let body = input.get(consumed..).unwrap_or_default();
     let used = pass_on(cx, passage, client, exchange, head, body, output)?;
-    Ok(Step { used: consumed + used, more_needed: false, next: Some(Next::Relay) })
+    Ok(Look { used: consumed + used, more_needed: false, next: Some(Next::Relay) })
 }
 
 fn inform(
@@ -339,11 +338,6 @@ fn poll_upload(
         return Err(Failure::body_too_large());
     }
     Ok(())
-}
-
-/// The request is written as far as it is there. Once all of it is, the server's time runs.
-pub(super) fn begin(worker: &Worker, route: &Route, exchange: &mut Exchange) {
-    wait::begin_response(worker, route, exchange);
 }
 
 /// Whether a client that is not expected to send has closed its connection in both directions.

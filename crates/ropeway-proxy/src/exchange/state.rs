@@ -6,9 +6,13 @@ use std::rc::Rc;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
+use super::{Permit, Step};
 use crate::access_log::RequestId;
+use crate::connect::Race;
+use crate::pool::ServerLink;
 use crate::relay::Pump;
 use crate::snapshot::Route;
+use crate::tunnel::Tunnel;
 use crate::upstream::{Server, Upstream};
 use crate::worker::View;
 
@@ -46,7 +50,24 @@ pub(crate) struct Exchange {
     /// The snapshot that the whole exchange uses.
     pub view: Option<Rc<View>>,
     pub route: Option<usize>,
+    /// What happens next.
+    pub step: Step,
     pub target: Option<Target>,
+    /// The connection to the server, while there is one.
+    pub server: Option<Box<ServerLink>>,
+    /// The connection to the server, while it is being opened.
+    pub race: Option<Box<Race>>,
+    pub tunnel: Option<Box<Tunnel>>,
+    /// How the tunnel ended.
+    pub tunnel_end: Option<EndReason>,
+    /// The right to be in flight, where that is limited.
+    pub permit: Option<Permit>,
+    /// Whether an idle connection may be used: not after one turned out to be closed.
+    pub reuse: bool,
+    /// The last failure that was retried.
+    pub last_end: Option<End>,
+    /// The response head has begun to arrive, and is not complete.
+    pub more_needed: bool,
     /// Servers tried so far, this one included.
     pub tried: Tried,
     pub retries: u8,
@@ -80,6 +101,7 @@ pub(crate) struct Exchange {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
     pub started: u64,
+    pub connecting_since: u64,
     pub connect_took: Option<u64>,
     pub sent: u64,
     pub first_byte_took: Option<u64>,
@@ -124,7 +146,16 @@ impl Default for Exchange {
             client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             view: None,
             route: None,
+            step: Step::Route,
             target: None,
+            server: None,
+            race: None,
+            tunnel: None,
+            tunnel_end: None,
+            permit: None,
+            reuse: true,
+            last_end: None,
+            more_needed: false,
             tried: Tried::default(),
             retries: 0,
             upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
@@ -159,7 +190,16 @@ impl Exchange {
             client_ip: _,
             view,
             route,
+            step,
             target: _,
+            server,
+            race,
+            tunnel,
+            tunnel_end,
+            permit,
+            reuse,
+            last_end,
+            more_needed,
             tried,
             retries,
             upload: _,
@@ -181,8 +221,9 @@ impl Exchange {
         } = self;
         request.clear();
         *scan = HeadScan::new();
-        *view = None;
-        *route = None;
+        (*step, *view, *route) = (Step::Route, None, None);
+        (*server, *race, *tunnel, *permit, *last_end) = (None, None, None, None, None);
+        (*reuse, *more_needed, *tunnel_end) = (true, false, None);
         tried.count = 0;
         (*retries, *informational, *status, *held) = (0, 0, 0, 0);
         (*wants_upgrade, *committed, *upload_broken) = (false, false, false);
@@ -197,7 +238,7 @@ impl Exchange {
     }
 
     /// The server that is being asked, or was asked last.
-    pub fn server<'a>(&self, view: &'a View) -> Option<(&'a Upstream, &'a Server)> {
+    pub fn asked<'a>(&self, view: &'a View) -> Option<(&'a Upstream, &'a Server)> {
         let route = self.route(view)?;
         let upstream = view.snapshot.upstreams.get(route.upstream)?;
         let server = upstream.servers.get(*self.tried.as_slice().last()? as usize)?;
@@ -217,6 +258,7 @@ impl Exchange {
         self.informational = 0;
         self.learned_idle_s = None;
         self.scan = HeadScan::new();
+        self.more_needed = false;
         self.times.first_byte_took = None;
     }
 

@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use ropeway_core::end::{EndReason, Stage};
 
+use super::Step;
 use super::failure::Failure;
 use super::response::Next;
 use super::state::Exchange;
@@ -29,7 +30,7 @@ pub(super) fn for_response(
     server: &ServerLink,
 ) -> Poll<Result<Next, Failure>> {
     if worker.must_abort() {
-        return Poll::Ready(Err(Failure::shutdown(Stage::Send)));
+        return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Send)));
     }
     let uploading = !exchange.upload_broken && (!exchange.upload.is_done() || !server.link.outbox.is_empty());
     let due = if uploading {
@@ -43,16 +44,20 @@ pub(super) fn for_response(
     }
     let late = exchange.upload.deadline(from_client(client), to_server(exchange));
     Poll::Ready(Err(match late {
-        Some((_, Late::Source)) if uploading => Failure::late_client(EndReason::BodyTimeout, Stage::Send),
+        Some((_, Late::Source)) if uploading => Failure::local(EndReason::BodyTimeout, Stage::Send),
         Some((_, Late::Sink)) if uploading => Failure::late_server(EndReason::SendTimeout, Stage::Send),
         _ => Failure::late_server(EndReason::ResponseTimeout, Stage::Send),
     }))
 }
 
 /// Waits for the next piece of the response, or for the client to read the last one.
-pub(super) fn for_relay(worker: &Worker, client: &Client, exchange: &Exchange) -> Poll<Result<(), Failure>> {
+pub(super) fn for_relay(
+    worker: &Worker,
+    client: &Client,
+    exchange: &Exchange,
+) -> Poll<Result<Step, Failure>> {
     if worker.must_abort() {
-        return Poll::Ready(Err(Failure::shutdown(Stage::Relay)));
+        return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Relay)));
     }
     let Some((due, late)) = exchange.download.deadline(to_server(exchange), to_client(client)) else {
         return Poll::Pending;
@@ -63,7 +68,7 @@ pub(super) fn for_relay(worker: &Worker, client: &Client, exchange: &Exchange) -
     }
     Poll::Ready(Err(match late {
         Late::Source => Failure::late_server(EndReason::StreamTimeout, Stage::Relay),
-        Late::Sink => Failure::late_client(EndReason::ClientTooSlow, Stage::Relay),
+        Late::Sink => Failure::local(EndReason::ClientTooSlow, Stage::Relay),
     }))
 }
 

@@ -2,5 +2,4 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=dashboard/dist");
-    println!("cargo::rerun-if-changed=src/admin/builtin");
 }

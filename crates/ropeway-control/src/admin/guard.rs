@@ -17,9 +17,9 @@ use axum::response::Response;
 
 use super::reply;
 
-/// Scripts and styles come from here alone, and no other page may frame this one.
-const POLICY: &str =
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+/// Everything comes from here, nothing is inline, and no other page may frame this one.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) async fn guard(State(bound): State<SocketAddr>, request: Request, next: Next) -> Response {
     let mut response = match check(&request, bound) {

@@ -9,7 +9,7 @@ use axum::extract::State;
 use ropeway_config::schema;
 use ropeway_core::balance::Policy;
 use ropeway_core::health::Entry;
-use ropeway_proxy::counters::{ByClass, PerWorker, RouteCounters, ServerCounters};
+use ropeway_proxy::counters::{ByClass, LATENCY_BOUNDS_US, PerWorker, RouteCounters, ServerCounters};
 use ropeway_proxy::snapshot::{Listener, Snapshot};
 use ropeway_proxy::upstream::{Endpoint, Server, Upstream};
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct Status {
     draining: bool,
     connections: Connections,
     requests: Requests,
+    /// Upper bounds of the latency buckets; one more bucket has none.
+    latency_bounds_ms: Vec<f64>,
     listeners: Vec<ListenerView>,
     routes: Vec<RouteView>,
     upstreams: Vec<UpstreamView>,
@@ -74,6 +76,7 @@ struct RouteView {
     requests: Counts,
     ends: Counts,
     latency_ms: Quantiles,
+    latency_counts: Vec<u64>,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -103,6 +106,9 @@ struct ServerView {
     requests: Counts,
     ends: Counts,
     latency_ms: Quantiles,
+    /// How many durations fell into each bucket of `latency_bounds_ms`, since the start of the process: who asks twice
+    /// can tell the quantiles of the time between.
+    latency_counts: Vec<u64>,
     connect_ms: Quantiles,
     connects: u64,
     reused: u64,
@@ -161,6 +167,7 @@ impl Status {
             draining: control.is_draining(),
             connections: Connections { open: runtime.open_connections(), max: snapshot.max_connections },
             requests: Requests { active: runtime.active_requests(), total },
+            latency_bounds_ms: LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e3).collect(),
             listeners: snapshot.listeners.iter().map(|listener| listener_view(control, listener)).collect(),
             routes: route_views(&snapshot, &control.config()),
             upstreams: snapshot.upstreams.iter().map(|upstream| upstream_view(control, upstream)).collect(),
@@ -211,6 +218,7 @@ fn route_view(
     upstream: String,
     counters: &PerWorker<RouteCounters>,
 ) -> RouteView {
+    let latency = Distribution::of(counters, |worker| &worker.total);
     RouteView {
         name: name.to_owned(),
         host,
@@ -218,7 +226,8 @@ fn route_view(
         upstream,
         requests: classes(counters, |worker| &worker.classes),
         ends: metrics::occurred(counters, |worker| &worker.ends),
-        latency_ms: quantiles(&Distribution::of(counters, |worker| &worker.total)),
+        latency_ms: quantiles(&latency),
+        latency_counts: latency.counts().to_vec(),
         bytes_in: counters.sum(|worker| worker.bytes_in.get()),
         bytes_out: counters.sum(|worker| worker.bytes_out.get()),
     }
@@ -253,6 +262,7 @@ fn upstream_view(control: &Control, upstream: &Upstream) -> UpstreamView {
 fn server_view(control: &Control, upstream: &Upstream, server: &Server) -> ServerView {
     let live = &server.live;
     let sum = |read: fn(&ServerCounters) -> u64| live.counters.sum(read);
+    let latency = Distribution::of(&live.counters, |worker| &worker.first_byte);
     ServerView {
         name: server.name.to_string(),
         address: server.authority.to_string(),
@@ -266,7 +276,8 @@ fn server_view(control: &Control, upstream: &Upstream, server: &Server) -> Serve
         in_flight: sum(|worker| worker.started.get()).saturating_sub(sum(|worker| worker.ended.get())),
         requests: classes(&live.counters, |worker| &worker.classes),
         ends: metrics::occurred(&live.counters, |worker| &worker.ends),
-        latency_ms: quantiles(&Distribution::of(&live.counters, |worker| &worker.first_byte)),
+        latency_ms: quantiles(&latency),
+        latency_counts: latency.counts().to_vec(),
         connect_ms: quantiles(&Distribution::of(&live.counters, |worker| &worker.connect)),
         connects: sum(|worker| worker.connects.get()),
         reused: sum(|worker| worker.reused.get()),

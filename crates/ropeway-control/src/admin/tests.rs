@@ -48,13 +48,17 @@ impl Lab {
 
     /// The status code of the answer to a request with these fields.
     async fn code(&self, request: &str) -> u16 {
+        self.answer(request).await.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn answer(&self, request: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
         let request = request.replace("{host}", &self.address.to_string());
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        answer
     }
 }
 
@@ -133,4 +137,27 @@ async fn threat_42_a_web_page_elsewhere_cannot_use_the_admin_listener() {
         assert_eq!(lab.code(&request).await, code, "{request}");
     }
     assert!(!*lab.control.stop_requested().borrow());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_may_load_nothing_from_elsewhere_and_run_nothing_inline() {
+    let lab = Lab::start(&file("")).await;
+    let answer = lab.answer("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n").await;
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    for field in [
+        "content-type: text/html; charset=utf-8",
+        "cache-control: no-cache",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(head.contains(field), "{field}: {head}");
+    }
+    let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).unwrap();
+    let directives: Vec<_> = policy.split("; ").collect();
+    for directive in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]
+    {
+        assert!(directives.contains(&directive), "{directive}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert!(page.contains("<div id=\"page\">"), "{page}");
 }

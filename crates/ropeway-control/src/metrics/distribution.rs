@@ -36,6 +36,12 @@ impl Distribution {
         self.sum_us as f64 / US_PER_SECOND
     }
 
+    /// How many durations fell into each bucket; the last one is that of durations beyond the last bound.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.buckets
+    }
+
     /// Upper bounds in seconds, the last one infinite, each with the count of its bucket alone.
     #[must_use]
     pub fn buckets(&self) -> [(f64, u64); BUCKETS] {
@@ -85,6 +91,7 @@ mod tests {
         let buckets = total.buckets();
         assert_eq!(buckets[0], (0.0001, 2));
         assert_eq!(buckets[BUCKETS - 1], (f64::INFINITY, 1));
+        assert_eq!((total.counts()[0], total.counts()[BUCKETS - 1]), (2, 1));
     }
 
     #[test]

@@ -212,17 +212,26 @@ fn a_body_may_be_limited() {
 fn a_body_that_grows_beyond_its_limit_never_becomes_whole() {
     let lab = Lab::new().origins(1).with("", "limits = { body = \"10\" }", "").start();
     let head = "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let first_chunks = || {
+        let bytes = lab.origin(1).bytes().concat();
+        bytes.windows(8).filter(|window| *window == b"abcdef\r\n").count()
+    };
     for rest in ["6\r\nghijkl\r\n0\r\n\r\n", "6\r\nghijkl\r\n", "ffffff\r\nghijkl"] {
         let mut connection = lab.connect();
-        let seen = lab.origin(1).connections();
+        let before = first_chunks();
         connection.send(format!("{head}6\r\nabcdef\r\n"));
-        eventually("the origin has the first chunk", || {
-            lab.origin(1).bytes().iter().skip(seen).any(|bytes| bytes.ends_with(b"abcdef\r\n")).then_some(())
-        });
+        eventually("the origin has the first chunk", || (first_chunks() > before).then_some(()));
         connection.send(rest);
-        let _ = connection.receive().expect(413);
-        connection.expect_gone();
+        if connection.receive().expect(413).says_close() {
+            connection.expect_gone();
+        } else {
+            let _ = connection.get("/in-step").expect(200);
+        }
     }
     let _ = lab.client().get("/after").expect(200);
-    assert_eq!(lab.origin(1).only_request().target, "/after", "no request beyond the limit became whole");
+    let requests = lab.origin(1).requests();
+    assert!(
+        requests.iter().all(|request| request.method == "GET"),
+        "a request beyond the limit became whole"
+    );
 }

@@ -269,8 +269,8 @@ fn threat_49_bad_chunks_are_a_visible_truncation_and_their_connection_is_not_reu
     }
 }
 
-/// Sends `poison` behind the response to `/first`, in the same write or in one of its own, and tells when it did.
-fn poisons(apart: bool, poisoned: &Gate) -> Origin {
+/// Sends `poison` behind the response to `/first`: in the same write, or once `wanted` is open; tells when it did.
+fn poisons(wanted: Option<Gate>, poisoned: &Gate) -> Origin {
     let poisoned = poisoned.clone();
     Origin::scripted(move |peer| {
         while let Some(request) = peer.request() {
@@ -279,8 +279,9 @@ fn poisons(apart: bool, poisoned: &Gate) -> Origin {
                 peer.send(answer);
                 continue;
             }
-            if apart {
+            if let Some(wanted) = &wanted {
                 peer.send(std::mem::take(&mut answer));
+                wanted.wait();
             }
             answer.extend(reply(200, &[], "poison"));
             peer.send(answer);
@@ -292,10 +293,11 @@ fn poisons(apart: bool, poisoned: &Gate) -> Origin {
 #[test]
 fn threat_49_more_than_was_announced_is_not_the_next_response() {
     for apart in [false, true] {
-        let poisoned = Gate::new();
-        let lab = Lab::new().origin(poisons(apart, &poisoned)).start();
+        let (later, poisoned) = (Gate::new(), Gate::new());
+        let lab = Lab::new().origin(poisons(apart.then(|| later.clone()), &poisoned)).start();
         let mut connection = lab.connect();
         let _ = connection.get("/first").expect(200).expect_body("/first");
+        later.open();
         poisoned.wait();
         for path in ["/second", "/third"] {
             let _ = connection.get(path).expect(200).expect_body(path);

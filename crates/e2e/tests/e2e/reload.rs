@@ -25,13 +25,17 @@ fn a_bad_file_changes_nothing_and_says_why() {
         let transcript = lab.proxy.transcript();
         (transcript.contains("bnid") && transcript.contains("nope")).then_some(())
     });
+    eventually("the failure is counted", || {
+        (lab.admin().metric("ropeway_config_last_reload_successful", &[]) == 0.0).then_some(())
+    });
     assert_eq!(lab.generation(), before);
-    assert_eq!(lab.admin().metric("ropeway_config_last_reload_successful", &[]), 0.0);
     let events = lab.admin().status()["events"].to_string();
     assert!(events.contains("bnid") || events.contains("reload"), "{events}");
     assert_eq!(lab.answers(4), ["1", "2", "1", "2"]);
     lab.reload(SMALLEST);
-    assert_eq!(lab.admin().metric("ropeway_config_last_reload_successful", &[]), 1.0);
+    eventually("the success is counted", || {
+        (lab.admin().metric("ropeway_config_last_reload_successful", &[]) == 1.0).then_some(())
+    });
 }
 
 #[test]

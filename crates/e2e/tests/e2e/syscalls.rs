@@ -31,6 +31,7 @@ fn a_lone_request_takes_two_reads_two_writes_and_two_waits() {
         *counts.entry(&call.name).or_default() += 1;
         counts
     });
+    println!("{REQUESTS} requests: {names:?}");
     // A tick ten times a second adds waits, and a write of its own now and then. Nothing else may come with requests.
     let seconds = calls.last().map_or(0.0, |last| last.at) - calls.first().map_or(0.0, |first| first.at);
     let ticks = 20 + (seconds * 20.0) as usize;

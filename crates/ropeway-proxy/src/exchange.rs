@@ -132,7 +132,8 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
     request::prepare(exchange, client, route);
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
     let framing = exchange.request.framing();
-    exchange.upload = Pump::new(framing, framing, &client.listener.body_limits);
+    exchange.upload = Pump::new(framing, framing, &client.listener.body_limits).limited_to(route.max_body);
+    exchange.max_body = route.max_body;
     if let Some((_, share)) = view.upstream(route) {
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
@@ -175,13 +176,15 @@ fn connect(
     };
     let Asked { upstream, server, pool, counters, .. } = asked;
     if exchange.race.is_none() {
-        let idle =
-            exchange.reuse.then(|| pool.take(&upstream.keep_alive, counters, worker.deadlines.now_ms()));
+        let idle = exchange
+            .reuse
+            .then(|| pool.take(&upstream.keep_alive, &server.live, worker.index, worker.deadlines.now_ms()));
         if let Some(link) = idle.flatten() {
             counters.reused.bump();
             exchange.server = Some(link);
             return Poll::Ready(Ok(Step::Send));
         }
+        exchange.moves = server.live.moves();
         exchange.times.connecting_since = worker.shared.clock.now_us();
     }
     let race = exchange.race.get_or_insert_with(|| {
@@ -197,7 +200,7 @@ fn connect(
         exchange.times.connect_took = Some(took_us);
         counters.connects.bump();
         counters.connect.observe(took_us);
-        exchange.server = Some(Box::new(ServerLink::new(link)));
+        exchange.server = Some(Box::new(ServerLink::new(link, exchange.moves)));
         Step::Send
     }))
 }
@@ -214,7 +217,7 @@ fn send(
     let output = &mut worker.scratch.borrow_mut().output;
     output.clear();
     request::compose(output, exchange, client, asked.route, asked.server);
-    request::add_body(output, worker, asked.route, client, exchange)?;
+    request::add_body(output, worker, client, exchange)?;
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
     link.begin_attempt();
     link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;

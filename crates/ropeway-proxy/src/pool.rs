@@ -2,10 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::buffers::BufferPool;
 use crate::counters::ServerCounters;
 use crate::link::Link;
-use crate::upstream::KeepAlive;
+use crate::upstream::{KeepAlive, ServerLive};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -13,14 +12,16 @@ pub(crate) struct ServerLink {
     pub link: Link,
     /// Requests it has answered.
     pub served: u64,
+    /// [`ServerLive::moves`] when it was opened.
+    moves: u64,
     /// Bytes received and sent before the current attempt.
     before: (u64, u64),
 }
 
 impl ServerLink {
     /// A connection that was just opened.
-    pub fn new(link: Link) -> Self {
-        Self { link, served: 0, before: (0, 0) }
+    pub fn new(link: Link, moves: u64) -> Self {
+        Self { link, served: 0, moves, before: (0, 0) }
     }
 
     /// Notes where the bytes of an attempt begin.
@@ -55,12 +56,17 @@ struct Idle {
 impl Pool {
     /// The connection used last that is still open, if there is one. Costs no system call.
     #[inline]
-    pub fn take(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) -> Option<Box<ServerLink>> {
+    pub fn take(
+        &self,
+        rules: &KeepAlive,
+        live: &ServerLive,
+        worker: usize,
+        now_ms: u64,
+    ) -> Option<Box<ServerLink>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
-            counters.idle_out.bump();
-            let fresh = now_ms.saturating_sub(candidate.since_ms) < self.idle_limit_ms(rules);
-            if fresh && candidate.server.link.is_quiet() {
+            count_out(live, worker);
+            if self.is_usable(&candidate, rules, live, now_ms) {
                 return Some(candidate.server);
             }
         }
@@ -86,24 +92,28 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long, or was closed by the server.
-    pub fn sweep(&self, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
-        let limit_ms = self.idle_limit_ms(rules);
+    /// Closes what has been idle for too long, was closed by the server, or leads to where it no longer is.
+    pub fn sweep(&self, rules: &KeepAlive, live: &ServerLive, worker: usize, now_ms: u64) {
         self.idle.borrow_mut().retain(|idle| {
-            let keep = now_ms.saturating_sub(idle.since_ms) < limit_ms && idle.server.link.is_quiet();
+            let keep = self.is_usable(idle, rules, live, now_ms);
             if !keep {
-                counters.idle_out.bump();
+                count_out(live, worker);
             }
             keep
         });
     }
 
     /// Closes all.
-    pub fn clear(&self, counters: &ServerCounters, buffers: &BufferPool) {
-        for mut idle in self.idle.borrow_mut().drain(..) {
-            counters.idle_out.bump();
-            idle.server.link.clear(buffers);
+    pub fn clear(&self, live: &ServerLive, worker: usize) {
+        for _ in self.idle.borrow_mut().drain(..) {
+            count_out(live, worker);
         }
+    }
+
+    fn is_usable(&self, idle: &Idle, rules: &KeepAlive, live: &ServerLive, now_ms: u64) -> bool {
+        now_ms.saturating_sub(idle.since_ms) < self.idle_limit_ms(rules)
+            && idle.server.moves == live.moves()
+            && idle.server.link.is_quiet()
     }
 
     fn idle_limit_ms(&self, rules: &KeepAlive) -> u64 {
@@ -111,6 +121,12 @@ impl Pool {
             Some(learned) if rules.learn => learned.min(LONGEST_LEARNED_MS),
             _ => rules.idle_ms,
         }
+    }
+}
+
+fn count_out(live: &ServerLive, worker: usize) {
+    if let Some(counters) = live.counters.of(worker) {
+        counters.idle_out.bump();
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Pump {
     done: bool,
     /// Bytes of content passed on.
     pub moved: u64,
+    /// Bytes of content that may still come.
+    room: u64,
     waiting: Waiting,
     waiting_since_ms: u64,
     source_waited_ms: u64,
@@ -44,6 +46,8 @@ pub(crate) enum PumpError {
     Source,
     /// The stream ended inside the body.
     SourceEnded,
+    /// The content is longer than allowed.
+    TooLarge,
     /// The framing of the body is malformed.
     Malformed(BodyError),
     /// Writing failed.
@@ -73,11 +77,17 @@ impl Pump {
             verbatim,
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
             moved: 0,
+            room: u64::MAX,
             waiting: Waiting::Nothing,
             waiting_since_ms: 0,
             source_waited_ms: 0,
             sink_waited_ms: 0,
         }
+    }
+
+    /// Refuses content beyond `most` bytes, before any of the piece that goes beyond it is passed on.
+    pub fn limited_to(self, most: Option<u64>) -> Self {
+        Self { room: most.unwrap_or(u64::MAX), ..self }
     }
 
     /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
@@ -144,8 +154,8 @@ impl Pump {
     ) -> Result<usize, PumpError> {
         if self.verbatim && !self.done {
             let decoded = self.decoder.decode(input).map_err(PumpError::Malformed)?;
-            self.moved += decoded.data.len() as u64;
             self.done = decoded.end;
+            self.count(decoded.data.len())?;
             let mut data = decoded.data;
             if !output.is_empty() && data.len() <= COPIED {
                 output.extend_from_slice(std::mem::take(&mut data));
@@ -168,7 +178,7 @@ impl Pump {
             let decoded = self.decoder.decode(rest).map_err(PumpError::Malformed)?;
             used += decoded.consumed;
             if !decoded.data.is_empty() {
-                self.moved += decoded.data.len() as u64;
+                self.count(decoded.data.len())?;
                 self.encoder.write_data(decoded.data, output);
             }
             self.done = decoded.end;
@@ -195,6 +205,13 @@ impl Pump {
         let rate_at =
             patience.min_rate.map_or(u64::MAX, |rate| rate.deadline_ms(since_ms, self.moved, waited_ms));
         Some((idle_at.min(rate_at), late))
+    }
+
+    fn count(&mut self, len: usize) -> Result<(), PumpError> {
+        let len = len as u64;
+        self.room = self.room.checked_sub(len).ok_or(PumpError::TooLarge)?;
+        self.moved += len;
+        Ok(())
     }
 
     fn end_of_stream(

@@ -151,6 +151,8 @@ pub struct ServerLive {
     /// Weight set at run time, plus one; 0 leaves the configured one.
     weight_override: AtomicU32,
     endpoints: ArcSwap<Vec<Endpoint>>,
+    /// Counts the changes of the set of addresses.
+    moves: AtomicU64,
     history: Mutex<History>,
     /// Per-worker counters.
     pub counters: PerWorker<ServerCounters>,
@@ -447,6 +449,7 @@ impl ServerLive {
             up_since_ms: AtomicU64::new(0),
             weight_override: AtomicU32::new(0),
             endpoints: ArcSwap::from_pointee(endpoints),
+            moves: AtomicU64::new(0),
             history: Mutex::new(History::default()),
             counters: PerWorker::new(workers),
         }
@@ -526,9 +529,22 @@ impl ServerLive {
         self.endpoints.load_full()
     }
 
-    /// Sets where the server is. The caller refreshes the upstream when it was or becomes empty.
+    /// Sets where the server is. The caller refreshes the upstream when it was or becomes empty. Idle connections are
+    /// given up if other addresses than before are named, and not if only their order is another.
     pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
+        let before = self.endpoints.load_full();
+        let same = before.len() == endpoints.len() && before.iter().all(|old| endpoints.contains(old));
         self.endpoints.store(Arc::new(endpoints));
+        if !same {
+            self.moves.fetch_add(1, Release);
+        }
+    }
+
+    /// How often the set of addresses has changed: a connection from before may lead to a machine that is no longer
+    /// the server.
+    #[inline]
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Acquire)
     }
 
     /// The latest changes of state.

@@ -171,8 +171,8 @@ impl Worker {
         let view = self.view();
         let now_ms = self.deadlines.now_ms();
         view.each_pool(|pool, upstream, index| {
-            if let Some(counters) = counters_of(upstream, index, self.index) {
-                pool.sweep(&upstream.keep_alive, counters, now_ms);
+            if let Some(server) = upstream.servers.get(index) {
+                pool.sweep(&upstream.keep_alive, &server.live, self.index, now_ms);
             }
         });
     }
@@ -210,16 +210,6 @@ impl Worker {
             Phase::Aborting => Some(0),
         }
     }
-}
-
-/// The counters that a worker keeps for a server.
-#[inline]
-pub(crate) fn counters_of(
-    upstream: &Upstream,
-    server: usize,
-    worker: usize,
-) -> Option<&crate::counters::ServerCounters> {
-    upstream.servers.get(server)?.live.counters.of(worker)
 }
 
 impl View {
@@ -275,8 +265,8 @@ impl View {
     fn close_what_is_gone(&self, new: &Self, worker: &Worker) {
         self.each_pool(|pool, upstream, index| {
             let kept = new.upstreams.iter().flat_map(|view| &view.pools).any(|other| Rc::ptr_eq(other, pool));
-            if !kept && let Some(counters) = counters_of(upstream, index, worker.index) {
-                pool.clear(counters, &worker.buffers);
+            if !kept && let Some(server) = upstream.servers.get(index) {
+                pool.clear(&server.live, worker.index);
             }
         });
     }

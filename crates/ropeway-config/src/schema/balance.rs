@@ -93,8 +93,9 @@ section! {
         /// their client address.
         key: HashKey = or(text(), HashKey::SourceIp),
         /// For `ring_hash`: how many times its fair share of the requests in flight a server may have before the next
-        /// one on the ring is taken.
-        bounded_load: Option<f64> = or_false(or(fraction(1.0..=100.0), 1.25)),
+        /// one on the ring is taken; customary is 1.25. With few requests in flight even two of one key are more than a
+        /// share, so a bound costs affinity when there is little traffic.
+        bounded_load: Option<f64> = or(or_false(fraction(1.0..=100.0)), None),
         /// For `maglev`: entries of the table. A prime number; the next larger one is taken otherwise.
         table_size: u32 = or(integer(251..=10_000_019), 65_537_u32),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ropeway_core::health::{StatusSet, StatusSetError};
 
-use super::http::{Authority, HeaderName, HeaderValue, Method, Path};
+use super::http::{Authority, HeaderName, HeaderValue, Method, Target};
 use crate::diagnostic::Diagnostic;
 use crate::kind::{
     Text, TextError, choice, choices, duration, hours, integer, limit, millis, minutes, optional, or, pairs,
@@ -19,8 +19,8 @@ section! {
     pub struct Health checked by checks_make_sense {
         /// What a check does.
         kind as "type": HealthKind = or(choice(), HealthKind::Tcp),
-        /// For `http`: the path that is asked for.
-        path: Path = or(text::<Path>().such_as("/health"), Path::known("/")),
+        /// For `http`: the path that is asked for, with or without a query.
+        path: Target = or(text::<Target>().such_as("/health"), Target::known("/")),
         /// For `http`: the method.
         method: Method = or(text(), Method::known("GET")),
         /// For `http`: the Host field.

@@ -66,6 +66,11 @@ checked_string! {
 }
 
 checked_string! {
+    /// An absolute path, with or without a query: the origin form of a request target (RFC 9112 section 3.2.1).
+    Target
+}
+
+checked_string! {
     /// A host, with or without a port: what a Host field holds (RFC 9110 section 7.2).
     Authority
 }
@@ -91,6 +96,12 @@ impl Method {
 impl Path {
     pub(super) fn known(path: &'static str) -> Path {
         Path(path.to_owned())
+    }
+}
+
+impl Target {
+    pub(super) fn known(target: &'static str) -> Target {
+        Target(target.to_owned())
     }
 }
 
@@ -264,6 +275,31 @@ impl Text for Path {
     }
 }
 
+impl Text for Target {
+    const WHAT: &'static str = "a path";
+    const EXAMPLE: &'static str = "/ready?deep=1";
+
+    fn parse(text: &str) -> Result<Target, TextError> {
+        let Some((path, query)) = text.split_once('?') else {
+            return Path::parse(text).map(|path| Target(path.0));
+        };
+        Path::parse(path)?;
+        if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(TextError::because("only visible ASCII without `#` is sent in a query")
+                .help("write `%20` for a space, and so on"));
+        }
+        Ok(Target(text.to_owned()))
+    }
+
+    fn stand_in() -> Target {
+        Target::known("/")
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
 /// Which hosts a route answers for. Lower case, without port, without a dot at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
@@ -360,6 +396,9 @@ mod tests {
 
     #[test]
     fn paths() {
+        assert_eq!(Target::parse("/ready?deep=1").map(String::from).ok().as_deref(), Some("/ready?deep=1"));
+        assert!(Target::parse("ready?deep=1").is_err());
+        assert!(Target::parse("/ready?a b").is_err());
         assert_eq!(meant::<Path>("/api").as_deref(), Ok("/api"));
         assert_eq!(meant::<Path>("api"), Err(Some("/api".to_owned())));
         assert_eq!(meant::<Path>("/api/*"), Err(Some("/api/".to_owned())));

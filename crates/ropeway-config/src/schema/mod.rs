@@ -17,7 +17,7 @@ mod upstream;
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
 pub use health::{Health, HealthKind, Passive};
-pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Token};
+pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Target, Token};
 pub use listener::{Forwarding, Listener, ListenerLimits, ListenerTimeouts};
 pub use path::PathMatch;
 pub use process::{

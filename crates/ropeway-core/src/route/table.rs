@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_route_may_have_several_matches() {
-        let matches = [(0, route("a /")), (0, route("b /")), (0, route("b /")), (1, route("b /x")), (1, route("a /"))];
+        let matches =
+            [(0, route("a /")), (0, route("b /")), (0, route("b /")), (1, route("b /x")), (1, route("a /"))];
         let table = RouteTable::build_numbered(matches);
         let found = [("a", "/x"), ("b", "/"), ("b", "/x"), ("c", "/")]
             .map(|(host, path)| table.find(&Request(host.as_bytes(), path.as_bytes())));

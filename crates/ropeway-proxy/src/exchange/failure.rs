@@ -82,17 +82,13 @@ impl Failure {
         Self::local(EndReason::ClientClosed, Stage::Send)
     }
 
-    /// The request body grew beyond the limit of the route.
-    pub const fn body_too_large() -> Self {
-        Self::local(EndReason::BodyTooLarge, Stage::Send)
-    }
-
     /// The request body broke.
     pub fn of_client(error: &PumpError) -> Self {
         let end = |reason| End::new(reason, Stage::Send);
         let end = match error {
             PumpError::Malformed(error) => end(error.request_reason()).with_detail(error.detail()),
             PumpError::SourceEnded => end(EndReason::RequestTruncated),
+            PumpError::TooLarge => end(EndReason::BodyTooLarge),
             PumpError::Source | PumpError::Sink(_) => end(EndReason::ClientClosed),
         };
         Self::new(end, None)
@@ -106,7 +102,7 @@ impl Failure {
                 let end = end(error.response_reason()).with_detail(error.detail());
                 Self::new(end, Some(FailureKind::Reset))
             }
-            PumpError::SourceEnded | PumpError::Source => {
+            PumpError::SourceEnded | PumpError::Source | PumpError::TooLarge => {
                 Self::new(end(EndReason::ResponseTruncated), Some(FailureKind::Reset))
             }
             PumpError::Sink(error) if error.kind() == io::ErrorKind::OutOfMemory => {

@@ -82,7 +82,6 @@ pub(super) fn compose(
 pub(super) fn add_body(
     out: &mut Vec<u8>,
     worker: &Worker,
-    route: &Route,
     client: &mut Client,
     exchange: &mut Exchange,
 ) -> Result<(), Failure> {
@@ -91,9 +90,6 @@ pub(super) fn add_body(
     }
     let encoded = exchange.upload.encode(client.link.inbox.as_slice(), out);
     let used = encoded.map_err(|error| Failure::of_client(&error))?;
-    if route.max_body.is_some_and(|most| exchange.upload.moved > most) {
-        return Err(Failure::body_too_large());
-    }
     if exchange.upload.is_done() {
         exchange.held = used;
     } else {

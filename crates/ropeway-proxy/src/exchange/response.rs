@@ -334,9 +334,6 @@ fn poll_upload(
         Poll::Ready(Err(error)) => return Err(Failure::of_client(&error)),
         Poll::Pending => {}
     }
-    if route.max_body.is_some_and(|most| exchange.upload.moved > most) {
-        return Err(Failure::body_too_large());
-    }
     Ok(())
 }
 

@@ -62,6 +62,10 @@ pub(crate) struct Exchange {
     pub tunnel_end: Option<EndReason>,
     /// The right to be in flight, where that is limited.
     pub permit: Option<Permit>,
+    /// [`crate::upstream::ServerLive::moves`] when the connection began to be opened.
+    pub moves: u64,
+    /// Largest request body, from the route.
+    pub max_body: Option<u64>,
     /// Whether an idle connection may be used: not after one turned out to be closed.
     pub reuse: bool,
     /// The last failure that was retried.
@@ -153,6 +157,8 @@ impl Default for Exchange {
             tunnel: None,
             tunnel_end: None,
             permit: None,
+            moves: 0,
+            max_body: None,
             reuse: true,
             last_end: None,
             more_needed: false,
@@ -197,6 +203,8 @@ impl Exchange {
             tunnel,
             tunnel_end,
             permit,
+            moves: _,
+            max_body,
             reuse,
             last_end,
             more_needed,
@@ -223,6 +231,7 @@ impl Exchange {
         *scan = HeadScan::new();
         (*step, *view, *route) = (Step::Route, None, None);
         (*server, *race, *tunnel, *permit, *last_end) = (None, None, None, None, None);
+        *max_body = None;
         (*reuse, *more_needed, *tunnel_end) = (true, false, None);
         tried.count = 0;
         (*retries, *informational, *status, *held) = (0, 0, 0, 0);
@@ -252,7 +261,8 @@ impl Exchange {
 
     /// Forgets what an attempt left behind, for the next one.
     pub fn restart(&mut self, limits: &BodyLimits) {
-        self.upload = Pump::new(self.request.framing(), self.request.framing(), limits);
+        self.upload =
+            Pump::new(self.request.framing(), self.request.framing(), limits).limited_to(self.max_body);
         self.held = 0;
         self.upload_broken = false;
         self.informational = 0;

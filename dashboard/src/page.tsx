@@ -35,6 +35,7 @@ export function Page() {
               <UpstreamSection key={upstream.name} upstream={upstream} recording={recording} now={now}
                 filter={filter} onChange={(server) => setTarget({ upstream: upstream.name, server })} />
             ))}
+            <p class="passed-none aside">No server passes the filter.</p>
             <Routes routes={status.routes} period={recording.period} filter={filter} />
             <div class="pair">
               <Listeners listeners={status.listeners} period={recording.period} />

@@ -34,8 +34,8 @@ test("nothing is said when all is well", () => {
 test("the worst comes first", () => {
   const servers = [server("one", { state: "down" }), server("two", { state: "draining" })];
   const changes = { draining: true, upstreams: [upstream(servers, { panic: true })] };
-  assert.deepEqual(titles(changes, { since: 0, reason: "no connection" }),
-    ["bad Connection lost", "bad app: panic", "warn Draining", "note app"]);
+  assert.deepEqual(titles(changes), ["bad app: panic", "warn Draining", "note app"]);
+  assert.deepEqual(titles(changes, { since: 0, reason: "no connection" }), ["bad Connection lost"]);
 });
 
 test("an upstream says once what is wrong, with the reasons of its servers", () => {

@@ -3,7 +3,7 @@ import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { NONE } from "../format/numbers.js";
 import { clock } from "../format/times.js";
-import { lineChart, type Line } from "./line_chart.js";
+import { edges, lineChart, type Line } from "./line_chart.js";
 
 export interface ShownLine extends Line {
   /** What the legend says, per point; stacked lines are drawn on top of the ones before. */
@@ -67,15 +67,21 @@ export function ChartCard({ title, times, lines, headline, unit, format, axisFor
   );
 }
 
-/** Stacked lines are drawn as sums. */
+/** Stacked lines are drawn as sums, with an edge where they are more than nothing. */
 function drawn(lines: ShownLine[]): (number | null)[][] {
-  let below: (number | null)[] | null = null;
-  return lines.map((line) => {
-    if (!line.stacked) return line.values;
-    const floor: (number | null)[] | null = below;
-    below = line.values.map((value, index) => (value == null ? null : value + (floor?.[index] ?? 0)));
-    return below;
-  });
+  const sums = new Map<ShownLine, (number | null)[]>();
+  let below: (number | null)[] = [];
+  for (const line of lines) {
+    if (line.stacked) below = line.values.map((value, index) => (value == null ? null : value + (below[index] ?? 0)));
+    sums.set(line, line.stacked ? below : line.values);
+  }
+  return [...sums.values(), ...edges(lines).map((line) => edgeOf(line.values, sums.get(line)!))];
+}
+
+/** The neighbours of a value belong to its edge: a point alone would not be drawn. */
+function edgeOf(values: (number | null)[], sums: (number | null)[]): (number | null)[] {
+  const some = (index: number): boolean => (values[index] ?? 0) > 0;
+  return sums.map((sum, index) => (some(index - 1) || some(index) || some(index + 1) ? sum : null));
 }
 
 function useDark(): boolean {

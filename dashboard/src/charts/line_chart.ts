@@ -29,6 +29,7 @@ export function lineChart(parent: HTMLElement, options: ChartOptions): uPlot {
   const paint = getComputedStyle(parent);
   const colour = (name: string): string => paint.getPropertyValue(`--${name}`).trim();
   const axis = { stroke: colour("quiet"), font: AXIS_FONT, ticks: { show: false } };
+  const areas = options.lines;
   const chart = new uPlot({
     width: parent.clientWidth,
     height: HEIGHT,
@@ -51,17 +52,26 @@ export function lineChart(parent: HTMLElement, options: ChartOptions): uPlot {
         values: (_, splits) => splits.map((value) => (value === 0 ? "0" : options.format(value))),
       },
     ],
-    series: [{}, ...options.lines.map((line) => series(line, colour))],
-    bands: bands(options.lines),
+    series: [{}, ...areas.map((line) => area(line, colour)), ...edges(options.lines).map((line) => edge(line, colour))],
+    bands: bands(areas),
     hooks: { setCursor: [(chart) => options.onCursor(chart.cursor.idx ?? null)] },
-  }, [[], ...options.lines.map(() => [])], parent);
+  }, [[], ...areas.map(() => []), ...edges(options.lines).map(() => [])], parent);
   return chart;
 }
 
-function series(line: Line, colour: (name: string) => string): uPlot.Series {
+/** Stacked lines get their edges drawn apart, after all areas, so that a class without requests hides no other. */
+export function edges<L extends Line>(lines: L[]): L[] {
+  return lines.filter((line) => line.stacked).reverse();
+}
+
+function area(line: Line, colour: (name: string) => string): uPlot.Series {
   const stroke = colour(line.colour);
   const fill = line.stacked ? `${stroke}99` : line.filled ? `${stroke}22` : undefined;
-  return { stroke, fill, width: line.stacked ? 1 : 1.5, points: { show: false }, spanGaps: false };
+  return { stroke, fill, width: line.stacked ? 0 : 1.5, points: { show: false } };
+}
+
+function edge(line: Line, colour: (name: string) => string): uPlot.Series {
+  return { stroke: colour(line.colour), width: 1, points: { show: false } };
 }
 
 /** Each stacked line is painted down to the one before it. */

@@ -38,7 +38,7 @@ export function ServerRow({ upstream, server, traffic, strips, now, open, onOpen
     <>
       <tr class={open ? "opened" : ""}>
         <td {...cell(0)}><span class={`state ${server.state}`}>{server.state}</span></td>
-        <th scope="row" class="c-name">
+        <th scope="row" class="c-name" title={`${server.name} at ${server.address}`}>
           <button type="button" class="disclose" aria-expanded={open} onClick={onOpen}>{server.name}</button>
           {server.backup && <span class="chip">backup</span>}
           {server.address !== server.name && <span class="aside">{server.address}</span>}

@@ -23,6 +23,7 @@ export function UpstreamSection({ upstream, recording, filter, now, onChange }: 
     traffic: recording.period && serverTraffic(recording.period, upstream.name, server),
   }));
   const shown = rows.filter(({ server, traffic }) => passes(filter, upstream, server, traffic));
+  if (shown.length === 0) return null;
   const rate = recording.period && rows.reduce((sum, { traffic }) => sum + (traffic?.rate ?? 0), 0);
   return (
     <section aria-label={`Upstream ${upstream.name}`}>
@@ -37,7 +38,6 @@ export function UpstreamSection({ upstream, recording, filter, now, onChange }: 
               strips={recording.strips} open={open === server.name}
               onOpen={() => setOpen(open === server.name ? null : server.name)} onChange={() => onChange(server.name)} />
           ))}
-          {shown.length === 0 && <tr class="empty"><td colSpan={COLUMNS.length}>None of {upstream.servers.length} passes the filter.</td></tr>}
         </tbody>
       </table>
     </section>

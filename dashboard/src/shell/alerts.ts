@@ -28,11 +28,12 @@ const NAMED = 3;
 
 /** The worst first. */
 export function findAlerts({ status, recording, lost, now }: Known): Alert[] {
-  const alerts: Alert[] = [];
+  // What was known before is shown dimmed, and alarms nobody any more.
   if (lost) {
     const text = `${lost.reason}. Nothing new since ${clock(lost.since, now)}, for ${duration((now - lost.since) / 1000)}; trying every second.`;
-    alerts.push({ level: "bad", title: "Connection lost", text: `The admin listener does not answer: ${text}` });
+    return [{ level: "bad", title: "Connection lost", text: `The admin listener does not answer: ${text}` }];
   }
+  const alerts: Alert[] = [];
   if (status) {
     alerts.push(...ofProcess(status));
     alerts.push(...status.upstreams.flatMap(ofUpstream));

@@ -18,22 +18,27 @@ pub fn ropeway() -> &'static Path {
     })
 }
 
-/// nextest runs every test in a process of its own: the first one of a run builds, the others find its mark.
+/// nextest runs every test in a process of its own: the first one of a run builds, the others find its mark, also
+/// when the build failed.
 fn build_once_per_run() -> PathBuf {
     let place = Place::of_this_test();
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
     let mut mark = open_mark(&place.directory.join(".ropeway-e2e-run"));
     rustix::fs::flock(&mark, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let mut built_for = String::new();
-    mark.read_to_string(&mut built_for).unwrap();
-    let binary = place.directory.join("ropeway");
-    if built_for != run || !binary.exists() {
-        place.build();
-        rustix::fs::ftruncate(&mark, 0).unwrap();
-        rustix::fs::seek(&mark, rustix::fs::SeekFrom::Start(0)).unwrap();
-        mark.write_all(run.as_bytes()).unwrap();
-    }
-    binary
+    let mut text = String::new();
+    mark.read_to_string(&mut text).unwrap();
+    let outcome = match text.strip_prefix(&run) {
+        Some(outcome) => outcome.to_owned(),
+        None => {
+            let outcome = place.build().err().unwrap_or_default();
+            rustix::fs::ftruncate(&mark, 0).unwrap();
+            rustix::fs::seek(&mark, rustix::fs::SeekFrom::Start(0)).unwrap();
+            mark.write_all(format!("{run}{outcome}").as_bytes()).unwrap();
+            outcome
+        }
+    };
+    assert!(outcome.is_empty(), "cargo build: {outcome}");
+    place.directory.join("ropeway")
 }
 
 fn open_mark(path: &Path) -> File {
@@ -53,7 +58,8 @@ impl Place {
         Self { directory: directory.to_path_buf() }
     }
 
-    fn build(&self) {
+    /// The error is what cargo printed.
+    fn build(&self) -> Result<(), String> {
         let profile = match self.directory.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
             Some(name) => name,
@@ -66,6 +72,10 @@ impl Place {
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
             .output()
             .expect("cargo runs");
-        assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 }

@@ -54,10 +54,10 @@ fn a_server_that_is_down_from_the_start_never_gets_a_request() {
 
 #[test]
 fn a_check_is_a_request_as_it_was_configured() {
-    let settings = "type = \"http\", path = \"/ready\", method = \"HEAD\", host = \"check.example\", headers = { \"X-Check\" = \"yes\" }";
+    let settings = "type = \"http\", path = \"/ready?deep=1\", method = \"HEAD\", host = \"check.example\", headers = { \"X-Check\" = \"yes\" }";
     let lab = health(settings).origins(1).start();
     let request = lab.origin(1).wait_for_requests(1).remove(0);
-    assert_eq!((request.method.as_str(), request.target.as_str()), ("HEAD", "/ready"));
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("HEAD", "/ready?deep=1"));
     assert_eq!(request.field("host").as_deref(), Some("check.example"));
     assert_eq!(request.field("x-check").as_deref(), Some("yes"));
 }

@@ -24,6 +24,7 @@ mod pool;
 mod relay;
 pub mod runtime;
 pub mod snapshot;
+mod splice;
 mod tunnel;
 pub mod upstream;
 mod worker;

@@ -1,13 +1,14 @@
 //! Passing a body on, from one connection to another.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits};
 use ropeway_core::rate::MinRate;
 
 use crate::buffers::BufferPool;
 use crate::link::Link;
+use crate::splice::{PIPE_SIZE, Pipe, SPLICED_FROM};
 use crate::worker::Worker;
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
@@ -26,6 +27,8 @@ pub(crate) struct Pump {
     pub moved: u64,
     /// Bytes of content that may still come.
     room: u64,
+    /// The way of a long body through the kernel.
+    pipe: Option<Pipe>,
     waiting: Waiting,
     waiting_since_ms: u64,
     source_waited_ms: u64,
@@ -78,6 +81,7 @@ impl Pump {
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
             moved: 0,
             room: u64::MAX,
+            pipe: None,
             waiting: Waiting::Nothing,
             waiting_since_ms: 0,
             source_waited_ms: 0,
@@ -88,6 +92,11 @@ impl Pump {
     /// Refuses content beyond `most` bytes, before any of the piece that goes beyond it is passed on.
     pub fn limited_to(self, most: Option<u64>) -> Self {
         Self { room: most.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Gives up what the pump holds of the system.
+    pub fn close(&mut self) {
+        self.pipe = None;
     }
 
     /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
@@ -118,6 +127,10 @@ impl Pump {
                 self.settle(worker);
                 return Poll::Ready(Ok(()));
             }
+            if self.may_splice(from, worker) {
+                ready!(self.poll_splice(cx, worker, from, to))?;
+                continue;
+            }
             let scratch = &mut *worker.scratch.borrow_mut();
             scratch.output.clear();
             if !from.inbox.is_empty() {
@@ -140,6 +153,56 @@ impl Pump {
             let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers)?;
             from.inbox.append(input.get(used..).unwrap_or_default(), &worker.buffers);
         }
+    }
+
+    /// Whether the rest of the body is long enough, and nothing of it waits in this process.
+    fn may_splice(&mut self, from: &Link, worker: &Worker) -> bool {
+        if self.pipe.is_none() {
+            let long = self.verbatim && self.decoder.remaining().is_some_and(|left| left >= SPLICED_FROM);
+            if long && from.inbox.is_empty() {
+                self.pipe = worker.pipes.take();
+            }
+        }
+        self.pipe.is_some()
+    }
+
+    /// Moves the rest of the body from socket to socket.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Poll<Result<(), PumpError>> {
+        while let Some(pipe) = &mut self.pipe {
+            if pipe.held > 0 {
+                match to.poll_splice_out(cx, pipe) {
+                    Poll::Pending => return self.wait(Waiting::Sink, worker),
+                    Poll::Ready(moved) => moved.map_err(PumpError::Sink)?,
+                }
+                continue;
+            }
+            let left = self.decoder.remaining().unwrap_or_default();
+            if left == 0 {
+                if let Some(pipe) = self.pipe.take() {
+                    worker.pipes.give(pipe);
+                }
+                self.done = true;
+                break;
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(PIPE_SIZE);
+            match from.poll_splice_in(cx, pipe, most) {
+                Poll::Pending => return self.wait(Waiting::Source, worker),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(PumpError::SourceEnded)),
+                Poll::Ready(Ok(moved)) => {
+                    self.decoder.pass_by(moved as u64);
+                    self.settle(worker);
+                    self.count(moved)?;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::Source)),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Takes what belongs to the body off the front of `input` and sends it, after whatever `output` holds.

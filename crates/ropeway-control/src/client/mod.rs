@@ -82,7 +82,11 @@ impl AdminClient {
     /// When the listener does not answer, or the configuration is refused; then nothing changed.
     pub fn reload(&self) -> Result<String, ClientError> {
         let answer = self.ask("POST", "/api/reload", Some(&json!({})))?;
-        Ok(answer["summary"].as_str().unwrap_or_default().to_owned())
+        let mut told = vec![answer["summary"].as_str().unwrap_or_default().to_owned()];
+        told.extend(texts(&answer["needs_restart"]).map(|key| format!("`{key}` counts from the next start")));
+        let warnings = answer["warnings"].as_array().into_iter().flatten();
+        told.extend(warnings.filter_map(|warning| Some(format!("warning: {}", warning["message"].as_str()?))));
+        Ok(told.join("\n"))
     }
 
     /// Lets the process finish what it has, and end.
@@ -120,6 +124,11 @@ impl AdminClient {
 fn reason(answer: &Value) -> String {
     let text = answer["detail"].as_str().or_else(|| answer["error"].as_str());
     text.unwrap_or("the admin listener declined and gave no reason").to_owned()
+}
+
+/// The texts of a list.
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// A path segment (RFC 3986, section 3.3).

@@ -210,8 +210,8 @@ impl Exchange {
             more_needed,
             tried,
             retries,
-            upload: _,
-            download: _,
+            upload,
+            download,
             held,
             wants_upgrade,
             keep_client,
@@ -228,6 +228,8 @@ impl Exchange {
             sent_before: _,
         } = self;
         request.clear();
+        upload.close();
+        download.close();
         *scan = HeadScan::new();
         (*step, *view, *route) = (Step::Route, None, None);
         (*server, *race, *tunnel, *permit, *last_end) = (None, None, None, None, None);

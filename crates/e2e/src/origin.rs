@@ -67,20 +67,19 @@ impl Port {
     /// When the kernel has none.
     #[must_use]
     pub fn reserve() -> Self {
-        Self::reserve_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::reserve_at(SocketAddr::from(([127, 0, 0, 1], 0))).expect("the kernel has a free port")
     }
 
     /// Reserves an address; port 0 lets the kernel choose the port.
     ///
-    /// # Panics
+    /// # Errors
     /// When the address is taken.
-    #[must_use]
-    pub fn reserve_at(address: SocketAddr) -> Self {
-        let holder = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        set_socket_reuseaddr(&holder, true).unwrap();
-        rustix::net::bind(&holder, &address).unwrap();
-        let address = rustix::net::getsockname(&holder).unwrap().try_into().unwrap();
-        Self { _holder: holder, address }
+    pub fn reserve_at(address: SocketAddr) -> io::Result<Self> {
+        let holder = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        set_socket_reuseaddr(&holder, true)?;
+        rustix::net::bind(&holder, &address)?;
+        let address = rustix::net::getsockname(&holder)?.try_into()?;
+        Ok(Self { _holder: holder, address })
     }
 }
 

@@ -57,9 +57,12 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Two origins on the same port of two addresses, and the port.
 fn neighbours() -> (Origin, Origin, u16) {
-    let first = Port::reserve();
+    let (first, second) = eventually("a port that is free at both addresses", || {
+        let first = Port::reserve();
+        let second = Port::reserve_at(SocketAddr::from((SECOND, first.address.port()))).ok()?;
+        Some((first, second))
+    });
     let port = first.address.port();
-    let second = Port::reserve_at(SocketAddr::from((SECOND, port)));
     (Origin::saying_at(first, "first"), Origin::saying_at(second, "second"), port)
 }
 

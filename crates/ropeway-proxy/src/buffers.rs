@@ -7,8 +7,11 @@ use std::cell::{Cell, RefCell};
 
 use ropeway_core::http1::ResponseHead;
 
-/// Bytes read by one call while a body is passed on.
-pub(crate) const BODY_READ: usize = 64 * 1024;
+/// Most bytes read by one call while a body is passed on. Measured with bodies of 1 MiB against 64 KiB: less than half
+/// the CPU; 1 MiB is no better, and neither is splice(2).
+pub(crate) const BODY_READ: usize = 256 * 1024;
+/// Bytes read by one call at the beginning of a body, and in tunnels: what a slow reader leaves of it has to be kept.
+pub(crate) const PIECE_READ: usize = 64 * 1024;
 /// Bytes read by one call while a head is expected.
 pub(crate) const HEAD_READ: usize = 16 * 1024;
 

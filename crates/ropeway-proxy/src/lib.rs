@@ -24,7 +24,6 @@ mod pool;
 mod relay;
 pub mod runtime;
 pub mod snapshot;
-mod splice;
 mod tunnel;
 pub mod upstream;
 mod worker;

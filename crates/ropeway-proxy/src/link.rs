@@ -5,12 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::buffers::{BufferPool, Pending};
-use crate::splice::Pipe;
 
 /// A byte stream to a client or a server.
 #[derive(Debug)]
@@ -98,57 +96,6 @@ impl Link {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Moves up to `most` bytes from the socket into a pipe. 0 is the end of the stream.
-    pub fn poll_splice_in(
-        &mut self,
-        cx: &mut Context<'_>,
-        pipe: &mut Pipe,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        let moved = ready!(self.poll_splice(cx, Interest::READABLE, |socket| {
-            splice(socket, None, &pipe.write, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)
-        }))?;
-        pipe.held += moved;
-        self.received += moved as u64;
-        Poll::Ready(Ok(moved))
-    }
-
-    /// Moves what a pipe holds into the socket, as far as that takes it.
-    pub fn poll_splice_out(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<()>> {
-        let moved = ready!(self.poll_splice(cx, Interest::WRITABLE, |socket| {
-            splice(&pipe.read, None, socket, None, pipe.held, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)
-        }))?;
-        pipe.held = pipe.held.saturating_sub(moved);
-        self.sent += moved as u64;
-        Poll::Ready(if moved == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) })
-    }
-
-    fn poll_splice(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        call: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let call = || call(self.as_fd()).map_err(io::Error::from);
-        loop {
-            let ready = match (&self.io, interest.is_readable()) {
-                (Io::Tcp(stream), true) => stream.poll_read_ready(cx),
-                (Io::Tcp(stream), false) => stream.poll_write_ready(cx),
-                (Io::Unix(stream), true) => stream.poll_read_ready(cx),
-                (Io::Unix(stream), false) => stream.poll_write_ready(cx),
-            };
-            ready!(ready)?;
-            let result = match &self.io {
-                Io::Tcp(stream) => stream.try_io(interest, call),
-                Io::Unix(stream) => stream.try_io(interest, call),
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
     }
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.

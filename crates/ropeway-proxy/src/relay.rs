@@ -1,18 +1,20 @@
 //! Passing a body on, from one connection to another.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits};
 use ropeway_core::rate::MinRate;
 
-use crate::buffers::BufferPool;
+use crate::buffers::{BODY_READ, BufferPool, PIECE_READ};
 use crate::link::Link;
-use crate::splice::{PIPE_SIZE, Pipe, SPLICED_FROM};
 use crate::worker::Worker;
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
 const COPIED: usize = 4 * 1024;
+
+/// Bytes read once the sink did not take all: what it leaves has to be kept, and slow readers may be many.
+const READ_FOR_A_SLOW_SINK: usize = 16 * 1024;
 
 /// One direction of an exchange: decodes the framing of its source, encodes the framing of its sink, and holds
 /// back the source while the sink does not keep up.
@@ -27,8 +29,8 @@ pub(crate) struct Pump {
     pub moved: u64,
     /// Bytes of content that may still come.
     room: u64,
-    /// The way of a long body through the kernel.
-    pipe: Option<Pipe>,
+    /// Bytes to be read by the next call: doubled as long as the source fills it and the sink takes all.
+    appetite: usize,
     waiting: Waiting,
     waiting_since_ms: u64,
     source_waited_ms: u64,
@@ -81,7 +83,7 @@ impl Pump {
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
             moved: 0,
             room: u64::MAX,
-            pipe: None,
+            appetite: PIECE_READ,
             waiting: Waiting::Nothing,
             waiting_since_ms: 0,
             source_waited_ms: 0,
@@ -92,11 +94,6 @@ impl Pump {
     /// Refuses content beyond `most` bytes, before any of the piece that goes beyond it is passed on.
     pub fn limited_to(self, most: Option<u64>) -> Self {
         Self { room: most.unwrap_or(u64::MAX), ..self }
-    }
-
-    /// Gives up what the pump holds of the system.
-    pub fn close(&mut self) {
-        self.pipe = None;
     }
 
     /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
@@ -127,10 +124,6 @@ impl Pump {
                 self.settle(worker);
                 return Poll::Ready(Ok(()));
             }
-            if self.may_splice(from, worker) {
-                ready!(self.poll_splice(cx, worker, from, to))?;
-                continue;
-            }
             let scratch = &mut *worker.scratch.borrow_mut();
             scratch.output.clear();
             if !from.inbox.is_empty() {
@@ -140,7 +133,8 @@ impl Pump {
                 from.inbox.consume(used?, &worker.buffers);
                 continue;
             }
-            let count = match from.poll_read(cx, &mut scratch.input) {
+            let space = scratch.input.get_mut(..self.appetite).unwrap_or_default();
+            let count = match from.poll_read(cx, space) {
                 Poll::Pending => return self.wait(Waiting::Source, worker),
                 Poll::Ready(read) => read.map_err(|_| PumpError::Source)?,
             };
@@ -152,57 +146,12 @@ impl Pump {
             let input = scratch.input.get(..count).unwrap_or_default();
             let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers)?;
             from.inbox.append(input.get(used..).unwrap_or_default(), &worker.buffers);
+            self.appetite = match to.outbox.is_empty() {
+                true if count == self.appetite => (self.appetite * 2).min(BODY_READ),
+                true => self.appetite,
+                false => READ_FOR_A_SLOW_SINK,
+            };
         }
-    }
-
-    /// Whether the rest of the body is long enough, and nothing of it waits in this process.
-    fn may_splice(&mut self, from: &Link, worker: &Worker) -> bool {
-        if self.pipe.is_none() {
-            let long = self.verbatim && self.decoder.remaining().is_some_and(|left| left >= SPLICED_FROM);
-            if long && from.inbox.is_empty() {
-                self.pipe = worker.pipes.take();
-            }
-        }
-        self.pipe.is_some()
-    }
-
-    /// Moves the rest of the body from socket to socket.
-    fn poll_splice(
-        &mut self,
-        cx: &mut Context<'_>,
-        worker: &Worker,
-        from: &mut Link,
-        to: &mut Link,
-    ) -> Poll<Result<(), PumpError>> {
-        while let Some(pipe) = &mut self.pipe {
-            if pipe.held > 0 {
-                match to.poll_splice_out(cx, pipe) {
-                    Poll::Pending => return self.wait(Waiting::Sink, worker),
-                    Poll::Ready(moved) => moved.map_err(PumpError::Sink)?,
-                }
-                continue;
-            }
-            let left = self.decoder.remaining().unwrap_or_default();
-            if left == 0 {
-                if let Some(pipe) = self.pipe.take() {
-                    worker.pipes.give(pipe);
-                }
-                self.done = true;
-                break;
-            }
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(PIPE_SIZE);
-            match from.poll_splice_in(cx, pipe, most) {
-                Poll::Pending => return self.wait(Waiting::Source, worker),
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(PumpError::SourceEnded)),
-                Poll::Ready(Ok(moved)) => {
-                    self.decoder.pass_by(moved as u64);
-                    self.settle(worker);
-                    self.count(moved)?;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::Source)),
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Takes what belongs to the body off the front of `input` and sends it, after whatever `output` holds.

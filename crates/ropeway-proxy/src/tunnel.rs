@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use ropeway_core::end::EndReason;
 
+use crate::buffers::PIECE_READ;
 use crate::connection::Client;
 use crate::link::Link;
 use crate::worker::Worker;
@@ -94,7 +95,8 @@ impl Direction {
                 continue;
             }
             let scratch = &mut *worker.scratch.borrow_mut();
-            let count = match from.poll_read(cx, &mut scratch.input) {
+            let space = scratch.input.get_mut(..PIECE_READ).unwrap_or_default();
+            let count = match from.poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(read) => read.map_err(|_| Broken)?,
             };

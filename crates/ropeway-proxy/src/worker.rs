@@ -18,7 +18,6 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
-use crate::splice::Pipes;
 use crate::upstream::Upstream;
 
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
@@ -48,7 +47,6 @@ pub(crate) struct Worker {
     pub deadlines: Rc<Deadlines>,
     pub scratch: RefCell<Scratch>,
     pub buffers: BufferPool,
-    pub pipes: Pipes,
     pub random: RefCell<Rng>,
     pub log: RefCell<LogBuffer>,
     view: RefCell<Rc<View>>,
@@ -95,7 +93,6 @@ impl Worker {
             deadlines,
             scratch: RefCell::new(Scratch::new()),
             buffers: BufferPool::default(),
-            pipes: Pipes::default(),
             random: RefCell::new(Rng::new(shared.process_id ^ (index as u64).rotate_left(32))),
             log: RefCell::new(shared.log.buffer()),
             view: RefCell::new(Rc::new(View::new(index, snapshot, None))),
@@ -171,7 +168,6 @@ impl Worker {
     pub fn sweep_pools(&self) {
         self.trim_exchanges();
         self.buffers.trim();
-        self.pipes.trim();
         let view = self.view();
         let now_ms = self.deadlines.now_ms();
         view.each_pool(|pool, upstream, index| {

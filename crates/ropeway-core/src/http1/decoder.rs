@@ -149,17 +149,6 @@ impl BodyDecoder {
         }
     }
 
-    /// Tells that data of a body whose length was declared went another way, as when the kernel moves it from socket to
-    /// socket. More than is left counts as all that is left; bodies framed otherwise are not affected.
-    pub fn pass_by(&mut self, bytes: u64) {
-        if self.state == State::Length {
-            self.remaining = self.remaining.saturating_sub(bytes);
-            if self.remaining == 0 {
-                self.state = State::Done;
-            }
-        }
-    }
-
     /// The trailers, once the body has ended and any came.
     #[must_use]
     pub fn trailers(&self) -> Option<&Head> {

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::request::{remove, write_field};
 use super::state::Exchange;
 use super::wait;
-use crate::buffers::{BufferPool, Scratch};
+use crate::buffers::{BufferPool, PIECE_READ, Scratch};
 use crate::connection::Client;
 use crate::link::Noise;
 use crate::pool::ServerLink;
@@ -55,7 +55,8 @@ pub(super) fn poll(
     loop {
         let scratch = &mut *worker.scratch.borrow_mut();
         if exchange.more_needed || server.link.inbox.is_empty() {
-            let count = match server.link.poll_read(cx, &mut scratch.input) {
+            let space = scratch.input.get_mut(..PIECE_READ).unwrap_or_default();
+            let count = match server.link.poll_read(cx, space) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(ended(exchange, server, EndReason::ServerClosed)));

@@ -210,8 +210,8 @@ impl Exchange {
             more_needed,
             tried,
             retries,
-            upload,
-            download,
+            upload: _,
+            download: _,
             held,
             wants_upgrade,
             keep_client,
@@ -228,8 +228,6 @@ impl Exchange {
             sent_before: _,
         } = self;
         request.clear();
-        upload.close();
-        download.close();
         *scan = HeadScan::new();
         (*step, *view, *route) = (Step::Route, None, None);
         (*server, *race, *tunnel, *permit, *last_end) = (None, None, None, None, None);

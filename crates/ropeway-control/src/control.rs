@@ -51,7 +51,7 @@ pub struct Control {
     started_at: SystemTime,
     clock: Clock,
     workers: usize,
-    default_connections: u32,
+    descriptors: Option<u64>,
     probes: Prober,
     discovery: Discovery,
     logs: Logs,
@@ -230,13 +230,13 @@ impl Control {
     pub(crate) fn start(input: StartInput) -> Result<Arc<Self>, StartError> {
         let StartInput { config, source, process_log, handle } = input;
         let clock = Clock::start();
-        let default_connections = process::default_max_connections(process::raise_descriptor_limit());
+        let descriptors = process::raise_descriptor_limit();
         let workers = config.workers.map_or_else(process::usable_cpus, usize::from);
         let registry = Registry::new(workers);
         let compiled = compile::compile(
             &config,
             &registry,
-            &Surroundings { generation: 1, default_connections, now_ms: clock.now_ms() },
+            &Surroundings { generation: 1, descriptors, now_ms: clock.now_ms() },
         );
         let settings = Settings { workers, clock, log_buffer: log_buffer(&config) };
         let runtime = Runtime::start(settings, compiled.snapshot).map_err(StartError::Bind)?;
@@ -258,7 +258,7 @@ impl Control {
             started_at: SystemTime::now(),
             clock,
             workers,
-            default_connections,
+            descriptors,
             probes,
             discovery,
             logs,
@@ -322,8 +322,7 @@ impl Control {
         }
         let before = self.config();
         let generation = self.snapshot().generation + 1;
-        let surroundings =
-            Surroundings { generation, default_connections: self.default_connections, now_ms: self.now_ms() };
+        let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
         let compiled = compile::compile(&config, &self.registry, &surroundings);
         let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());

@@ -28,30 +28,34 @@ pub fn raise_descriptor_limit() -> Option<u64> {
 
 /// How many client connections fit under a limit of open descriptors: each needs one, and another one towards its
 /// server.
-#[must_use]
-pub fn default_max_connections(descriptors: Option<u64>) -> u32 {
+fn default_max_connections(descriptors: Option<u64>) -> u32 {
     let Some(descriptors) = descriptors else { return u32::MAX };
     let connections = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
     u32::try_from(connections).unwrap_or(u32::MAX).max(LEAST_CONNECTIONS)
 }
 
-/// How many client connections the process serves at one time: as many as configured, or else as many as fit. More
-/// than fit would starve everything else of descriptors, the admin listener first, so they are not granted.
+/// How many client connections the process serves at one time: as many as configured, or else as many as fit with one
+/// connection to a server each. Idle clients need none, so more may be configured, up to three quarters of the
+/// descriptors; more than that would starve everything else, the admin listener first, and is not granted.
 #[must_use]
-pub fn max_connections(configured: Option<u32>, fitting: u32) -> u32 {
-    match configured {
-        Some(wanted) if wanted > fitting => {
-            let descriptors = u64::from(wanted) * 2 + RESERVED_DESCRIPTORS;
-            tracing::warn!(
-                wanted,
-                granted = fitting,
-                "limits.connections needs a limit of {descriptors} open files (ulimit -n, LimitNOFILE=)"
-            );
-            fitting
-        }
-        Some(wanted) => wanted,
-        None => fitting,
+pub fn max_connections(configured: Option<u32>, descriptors: Option<u64>) -> u32 {
+    let Some(wanted) = configured else { return default_max_connections(descriptors) };
+    let most = most_connections(descriptors);
+    if wanted > most {
+        let needed = u64::from(wanted) * 4 / 3 + RESERVED_DESCRIPTORS;
+        tracing::warn!(
+            wanted,
+            granted = most,
+            "limits.connections needs a limit of {needed} open files (ulimit -n, LimitNOFILE=)"
+        );
     }
+    wanted.min(most)
+}
+
+fn most_connections(descriptors: Option<u64>) -> u32 {
+    let Some(descriptors) = descriptors else { return u32::MAX };
+    let connections = descriptors.saturating_sub(RESERVED_DESCRIPTORS) * 3 / 4;
+    u32::try_from(connections).unwrap_or(u32::MAX).max(LEAST_CONNECTIONS)
 }
 
 /// The number of processors that the process may use, by its CPU affinity and the quota of its control group.
@@ -79,9 +83,11 @@ mod tests {
 
     #[test]
     fn what_is_configured_counts_as_long_as_it_fits() {
-        assert_eq!(max_connections(None, 448), 448);
-        assert_eq!(max_connections(Some(100), 448), 100);
-        assert_eq!(max_connections(Some(4_000), 448), 448);
+        assert_eq!(max_connections(None, Some(1_024)), 448);
+        assert_eq!(max_connections(Some(100), Some(1_024)), 100);
+        assert_eq!(max_connections(Some(600), Some(1_024)), 600);
+        assert_eq!(max_connections(Some(4_000), Some(1_024)), 672);
+        assert_eq!(max_connections(Some(4_000), None), 4_000);
     }
 
     #[test]

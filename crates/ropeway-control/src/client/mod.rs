@@ -85,7 +85,9 @@ impl AdminClient {
         let mut told = vec![answer["summary"].as_str().unwrap_or_default().to_owned()];
         told.extend(texts(&answer["needs_restart"]).map(|key| format!("`{key}` counts from the next start")));
         let warnings = answer["warnings"].as_array().into_iter().flatten();
-        told.extend(warnings.filter_map(|warning| Some(format!("warning: {}", warning["message"].as_str()?))));
+        told.extend(
+            warnings.filter_map(|warning| Some(format!("warning: {}", warning["message"].as_str()?))),
+        );
         Ok(told.join("\n"))
     }
 

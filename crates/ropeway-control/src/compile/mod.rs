@@ -38,8 +38,8 @@ pub struct Compiled {
 pub struct Surroundings {
     /// The number of the snapshot.
     pub generation: u64,
-    /// How many client connections the process has descriptors for.
-    pub default_connections: u32,
+    /// How many descriptors the process may open; `None` is no limit.
+    pub descriptors: Option<u64>,
     /// The process's clock.
     pub now_ms: u64,
 }
@@ -63,10 +63,7 @@ pub fn compile(config: &Config, registry: &Registry, surroundings: &Surroundings
         table: route::table(&config.routes),
         routes,
         upstreams,
-        max_connections: process::max_connections(
-            config.limits.connections,
-            surroundings.default_connections,
-        ),
+        max_connections: process::max_connections(config.limits.connections, surroundings.descriptors),
         max_requests: config.limits.requests,
         access_log: config.log.access.as_ref().map(|access| log_format(access.format)),
     };

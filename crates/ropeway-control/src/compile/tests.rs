@@ -54,7 +54,7 @@ fn the_smallest_file_gives_the_default_rules() {
     assert!(!upstream.checked && named.is_empty() && checked.is_empty());
     assert_eq!(snapshot.routes[0].timeouts.response_ms, 60_000);
     assert_eq!(snapshot.routes[0].host, HostRewrite::Keep);
-    assert_eq!((snapshot.max_connections, snapshot.max_requests), (100, None));
+    assert_eq!((snapshot.max_connections, snapshot.max_requests), (448, None));
     assert!(snapshot.access_log.is_none());
 }
 

@@ -280,6 +280,9 @@ impl Exchange {
         if let Some((upstream, server)) = target.find(view) {
             if let Some(counters) = server.live.counters.of(view.worker) {
                 counters.started.bump();
+                if self.retries > 0 {
+                    counters.retries.bump();
+                }
             }
             if upstream.counts_in_flight(server) {
                 server.live.begin_request();

@@ -24,6 +24,7 @@ mod pool;
 mod relay;
 pub mod runtime;
 pub mod snapshot;
+mod sys;
 mod tunnel;
 pub mod upstream;
 mod worker;

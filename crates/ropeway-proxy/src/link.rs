@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::buffers::{BufferPool, Pending};
+use crate::sys::send_room::send_room;
 
 /// A byte stream to a client or a server.
 #[derive(Debug)]
@@ -96,6 +97,11 @@ impl Link {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// About how many bytes the socket takes at once. A socket that cannot be asked takes little.
+    pub fn send_room(&self) -> usize {
+        send_room(self.as_fd()).unwrap_or_default()
     }
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.

@@ -13,9 +13,6 @@ use crate::worker::Worker;
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
 const COPIED: usize = 4 * 1024;
 
-/// Bytes read once the sink did not take all: what it leaves has to be kept, and slow readers may be many.
-const READ_FOR_A_SLOW_SINK: usize = 16 * 1024;
-
 /// One direction of an exchange: decodes the framing of its source, encodes the framing of its sink, and holds
 /// back the source while the sink does not keep up.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub(crate) struct Pump {
     pub moved: u64,
     /// Bytes of content that may still come.
     room: u64,
-    /// Bytes to be read by the next call: doubled as long as the source fills it and the sink takes all.
+    /// Bytes to be read by the next call.
     appetite: usize,
     waiting: Waiting,
     waiting_since_ms: u64,
@@ -71,6 +68,12 @@ pub(crate) enum Late {
 pub(crate) struct Patience {
     pub idle_ms: u64,
     pub min_rate: Option<MinRate>,
+}
+
+/// A source that fills its reads is read in larger ones, as far as the sink takes them: what it leaves would have to be
+/// kept, and slow readers may be many.
+fn appetite_for(sink: &Link) -> usize {
+    if sink.outbox.is_empty() { sink.send_room().clamp(PIECE_READ, BODY_READ) } else { PIECE_READ }
 }
 
 impl Pump {
@@ -146,11 +149,6 @@ impl Pump {
             let input = scratch.input.get(..count).unwrap_or_default();
             let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers)?;
             from.inbox.append(input.get(used..).unwrap_or_default(), &worker.buffers);
-            self.appetite = match to.outbox.is_empty() {
-                true if count == self.appetite => (self.appetite * 2).min(BODY_READ),
-                true => self.appetite,
-                false => READ_FOR_A_SLOW_SINK,
-            };
         }
     }
 
@@ -173,6 +171,9 @@ impl Pump {
                 output.extend_from_slice(std::mem::take(&mut data));
             }
             to.send(cx, output, data, pool).map_err(PumpError::Sink)?;
+            if input.len() >= PIECE_READ {
+                self.appetite = appetite_for(to);
+            }
             return Ok(decoded.consumed);
         }
         let used = self.encode(input, output)?;

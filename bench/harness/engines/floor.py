@@ -1,0 +1,29 @@
+"""The kernel's floor: a relay in C that understands nothing, to show what is left for a proxy to lose."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from .engine import Engine
+
+SOURCE = Path(__file__).with_name("relay.c")
+
+
+class Floor(Engine):
+    name = "floor"
+
+    @classmethod
+    def compiled_into(cls, directory):
+        """The engine, or None without a C compiler."""
+        if not shutil.which("cc"):
+            return None
+        directory.mkdir(parents=True, exist_ok=True)
+        binary = directory / "relay"
+        subprocess.run(["cc", "-O2", "-Wall", "-o", binary, SOURCE], check=True)
+        return cls(str(binary))
+
+    def version(self):
+        return "relay.c"
+
+    def command(self, setup):
+        return [self.binary, str(setup.port), *(str(port) for port in setup.origins)]

@@ -1,7 +1,9 @@
 //! Responses that the proxy makes itself.
 
+use std::io::Write;
 use std::time::SystemTime;
 
+use httpdate::HttpDate;
 use ropeway_core::end::EndReason;
 use ropeway_core::http1::{Known, RequestHead};
 
@@ -27,9 +29,9 @@ pub(crate) fn write(
     out.extend_from_slice(number.format(status).as_bytes());
     out.push(b' ');
     out.extend_from_slice(reason_phrase(status).as_bytes());
-    out.extend_from_slice(b"\r\nDate: ");
-    out.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-    out.extend_from_slice(b"\r\nContent-Type: ");
+    out.extend_from_slice(b"\r\n");
+    write_date(out);
+    out.extend_from_slice(b"Content-Type: ");
     let kind: &[u8] = if json { b"application/json" } else { b"text/plain; charset=utf-8" };
     out.extend_from_slice(kind);
     out.extend_from_slice(b"\r\nContent-Length: ");
@@ -50,6 +52,12 @@ pub(crate) fn write(
     if !head_only {
         out.extend_from_slice(body.as_bytes());
     }
+}
+
+/// Appends a Date field for now.
+pub(crate) fn write_date(out: &mut Vec<u8>) {
+    // Writing into a Vec does not fail.
+    let _ = write!(out, "Date: {}\r\n", HttpDate::from(SystemTime::now()));
 }
 
 fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {

@@ -15,6 +15,7 @@ use super::wait;
 use crate::buffers::{BufferPool, PIECE_READ, Scratch};
 use crate::connection::Client;
 use crate::link::Noise;
+use crate::local_response;
 use crate::pool::ServerLink;
 use crate::relay::{Pump, PumpError};
 use crate::snapshot::Route;
@@ -296,7 +297,7 @@ fn edit(passage: &Passage<'_>, client: &Client, head: &mut ResponseHead, output:
     client.listener.forwarding.write_response_via(output, head);
     if head.head.get(Known::Date).is_none() && !head.is_informational() {
         // RFC 9110, section 6.6.1: a recipient with a clock adds what is missing.
-        write_field(output, b"Date", httpdate::fmt_http_date(std::time::SystemTime::now()).as_bytes());
+        local_response::write_date(output);
     }
     if let Some(name) = &client.listener.server_name_field {
         write_field(output, name, passage.server.name.as_bytes());

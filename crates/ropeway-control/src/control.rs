@@ -146,7 +146,7 @@ impl Control {
         self.clock.elapsed()
     }
 
-    /// Milliseconds of the process's clock, as [`ServerLive`](ropeway_proxy::upstream::ServerLive) counts them.
+    /// Milliseconds of the process's clock, as [`ServerLive`] counts them.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()

@@ -1,7 +1,7 @@
 //! The data plane of Ropeway.
 //!
-//! [`runtime::Runtime`] starts one worker thread per core. A worker accepts connections ([`mod@listener`]), reads
-//! requests from them ([`mod@connection`]), and runs each one through the exchange ([`mod@exchange`]), the one place
+//! [`runtime::Runtime`] starts one worker thread per core. A worker accepts connections (`listener`), reads
+//! requests from them (`connection`), and runs each one through the exchange (`exchange`), the one place
 //! where the order of events is visible. What configuration decides arrives as an immutable
 //! [`snapshot::Snapshot`]; what is learned at run time lives beside it, in [`upstream::UpstreamLive`] and
 //! [`upstream::ServerLive`], and survives a reload.

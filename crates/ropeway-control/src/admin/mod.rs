@@ -1,6 +1,6 @@
 //! The admin listener: status, metrics, readiness, changes at run time, and the dashboard.
 //!
-//! It has no password, so it listens on the loopback address by default, and [`mod@guard`] refuses what a web page in
+//! It has no password, so it listens on the loopback address by default, and `guard` refuses what a web page in
 //! the operator's browser could send there.
 
 mod changes;

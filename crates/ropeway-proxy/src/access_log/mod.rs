@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ropeway_core::end::{EndReason, Stage};
 
-pub use self::ring::{LogBatch, LogReceiver};
+pub use self::ring::{Closed, LogBatch, LogReceiver};
 pub(crate) use self::ring::{LogBuffer, LogSender, ring};
 
 /// How a record is written.

@@ -250,12 +250,14 @@ fn pass_on(
         (true, true) => {}
     }
     output.extend_from_slice(b"\r\n");
-    exchange.committed = true;
     exchange.download = Pump::new(source, sink, &client.listener.body_limits);
     if exchange.download.is_done() {
+        exchange.committed = true;
         return send(cx, client, output, &passage.worker.buffers).map(|()| 0);
     }
     let sent = exchange.download.forward(cx, body, output, &mut client.link, &passage.worker.buffers);
+    // A body that is malformed from its first piece on is found out before anything is sent.
+    exchange.committed = !matches!(sent, Err(PumpError::Malformed(_)));
     sent.map_err(|error| Failure::while_relaying(&error))
 }
 

@@ -1,6 +1,6 @@
 //! The configuration file of Ropeway: its schema, how it is loaded, and errors with a place and a fix.
 //!
-//! [`load`] reads a file; [`parse`] a text. Both answer with a [`Loaded`] whose [`schema::Config`] has every default
+//! [`load()`] reads a file; [`parse`] a text. Both answer with a [`Loaded`] whose [`schema::Config`] has every default
 //! filled in, or with [`Diagnostics`]: everything that is wrong, each with a stable code, file, line, column and, where
 //! possible, what was probably meant.
 //!

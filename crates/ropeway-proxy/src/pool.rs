@@ -44,6 +44,8 @@ impl ServerLink {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// The server is gone from the configuration: what comes back now is not kept.
+    closed: Cell<bool>,
     learned_ms: Cell<Option<u64>>,
 }
 
@@ -78,7 +80,7 @@ impl Pool {
     pub fn put(&self, server: Box<ServerLink>, rules: &KeepAlive, counters: &ServerCounters, now_ms: u64) {
         let spent = rules.max_requests != 0 && server.served >= rules.max_requests;
         let mut idle = self.idle.borrow_mut();
-        if spent || idle.len() >= rules.max_idle {
+        if spent || self.closed.get() || idle.len() >= rules.max_idle {
             return;
         }
         counters.idle_in.bump();
@@ -103,8 +105,9 @@ impl Pool {
         });
     }
 
-    /// Closes all.
-    pub fn clear(&self, live: &ServerLive, worker: usize) {
+    /// Closes all, and keeps none from now on.
+    pub fn close(&self, live: &ServerLive, worker: usize) {
+        self.closed.set(true);
         for _ in self.idle.borrow_mut().drain(..) {
             count_out(live, worker);
         }

@@ -266,7 +266,7 @@ impl View {
         self.each_pool(|pool, upstream, index| {
             let kept = new.upstreams.iter().flat_map(|view| &view.pools).any(|other| Rc::ptr_eq(other, pool));
             if !kept && let Some(server) = upstream.servers.get(index) {
-                pool.clear(&server.live, worker.index);
+                pool.close(&server.live, worker.index);
             }
         });
     }

@@ -239,10 +239,16 @@ fn pass_on(
         && client.may_continue(passage.worker)
         && exchange.request.keep_alive()
         && sink != BodyFraming::UntilClose;
+    // RFC 9110, section 15.5.22: 426 names the protocols that the server wants.
+    let wanted = head.head.get(Known::Upgrade).filter(|_| head.status() == 426).map(<[u8]>::to_vec);
     head.strip_hop_by_hop();
     edit(passage, client, head, output);
     if sink == BodyFraming::Chunked {
         output.extend_from_slice(TRANSFER_ENCODING_CHUNKED);
+    }
+    if let Some(protocols) = &wanted {
+        write_field(output, b"Upgrade", protocols);
+        write_field(output, b"Connection", b"upgrade");
     }
     match (exchange.keep_client, modern) {
         (false, _) => output.extend_from_slice(b"Connection: close\r\n"),

@@ -235,7 +235,8 @@ fn respond(
     let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) else {
         return Poll::Ready(Err(Failure::unsent()));
     };
-    let passage = Passage { worker, route: asked.route, upstream: asked.upstream, server: asked.server };
+    let Asked { route, upstream, server, .. } = asked;
+    let passage = Passage { worker, route, upstream, server, reused: link.served > 0 };
     let next = response::poll(cx, &passage, client, exchange, &mut link);
     exchange.server = Some(link);
     let next = ready!(next)?;

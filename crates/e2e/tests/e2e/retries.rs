@@ -168,6 +168,29 @@ fn a_post_that_met_a_dead_reused_connection_is_not_sent_twice() {
     assert_eq!(payments, 1);
 }
 
+/// Servers such as Apache and HAProxy say 408 when they give up an idle connection. One that crosses a request on its
+/// way is no answer to it.
+#[test]
+fn a_408_of_a_server_that_gives_up_an_idle_connection_is_no_answer() {
+    let gives_up = Origin::scripted(|peer| {
+        let Some(first) = peer.request() else { return };
+        if first.target == "/again" {
+            peer.send(reply(200, &[("Connection", "close")], "answered"));
+            return;
+        }
+        peer.send(reply(200, &[], "first"));
+        let _ = peer.request();
+        peer.send(reply(408, &[("Connection", "close")], "too late"));
+    });
+    let lab = Lab::new().origin(gives_up).start();
+    for method in ["GET", "POST"] {
+        let mut connection = lab.connect();
+        let _ = connection.get("/first").expect(200).expect_body("first");
+        connection.send_request(method, "/again", "");
+        let _ = connection.receive().expect(200).expect_body("answered");
+    }
+}
+
 #[test]
 fn nothing_is_retried_once_a_byte_of_the_answer_is_out() {
     let lab = Lab::new()

@@ -269,6 +269,16 @@ fn threat_49_bad_chunks_are_a_visible_truncation_and_their_connection_is_not_reu
     }
 }
 
+#[test]
+fn threat_49_a_body_that_is_malformed_at_once_is_502() {
+    for chunks in ["ZZ\r\n", "-5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\nXX\r\n"] {
+        let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes();
+        let (_lab, result) = from_hostile_origin(bytes);
+        let response = result.unwrap_or_else(|broken| panic!("{chunks:?}: {broken:?}"));
+        assert_eq!(response.status, 502, "{chunks:?}");
+    }
+}
+
 /// Sends `poison` behind the response to `/first`: in the same write, or once `wanted` is open; tells when it did.
 fn poisons(wanted: Option<Gate>, poisoned: &Gate) -> Origin {
     let poisoned = poisoned.clone();

@@ -147,3 +147,18 @@ fn a_refused_upgrade_with_a_body_keeps_its_framing() {
     assert!(!response.says_close());
     let _ = connection.get("/").expect(426);
 }
+
+#[test]
+fn a_demand_to_upgrade_names_the_protocols() {
+    let demand = reply(426, &[("Upgrade", "websocket"), ("Connection", "upgrade")], "upgrade, please");
+    let lab = Lab::new()
+        .origin(Origin::scripted(move |peer| {
+            while peer.request().is_some() {
+                peer.send(demand.clone());
+            }
+        }))
+        .start();
+    let response = lab.client().get("/").expect(426);
+    assert_eq!(response.field("upgrade").as_deref(), Some("websocket"));
+    assert!(response.field("connection").is_some_and(|value| value.to_ascii_lowercase().contains("upgrade")));
+}

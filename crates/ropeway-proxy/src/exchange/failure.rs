@@ -66,6 +66,12 @@ impl Failure {
         Self::new(End::new(reason, Stage::Send).with_detail(detail), Some(FailureKind::Reset))
     }
 
+    /// A server that says 408 (Request Timeout) and closes as it gives up an idle connection, just as a request is on its
+    /// way: it has not read the request (RFC 9110, section 15.5.9).
+    pub const fn crossed_408() -> Self {
+        Self { unsent: true, stale: true, ..Self::new(End::new(EndReason::ServerClosed, Stage::Send), None) }
+    }
+
     /// A status that the policy wants to be tried on another server.
     pub const fn status(status: u16) -> Self {
         let end = End::new(EndReason::Completed, Stage::Send);

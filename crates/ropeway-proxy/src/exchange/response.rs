@@ -40,6 +40,8 @@ pub(super) struct Passage<'a> {
     pub route: &'a Route,
     pub upstream: &'a Upstream,
     pub server: &'a Server,
+    /// The connection had answered a request before.
+    pub reused: bool,
 }
 
 /// Sends what is left of the request and waits for the final response head, which is passed on together with
@@ -220,6 +222,9 @@ fn pass_on(
     body: &[u8],
     output: &mut Vec<u8>,
 ) -> Result<usize, Failure> {
+    if passage.reused && head.status() == 408 && !head.keep_alive() && exchange.is_replayable() {
+        return Err(Failure::crossed_408());
+    }
     if should_retry(passage, exchange, head) {
         return Err(Failure::status(head.status()));
     }

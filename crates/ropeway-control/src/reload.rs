@@ -22,6 +22,8 @@ pub struct Diff {
     pub upstreams: Changes,
     /// Servers, as `upstream/name`.
     pub servers: Changes,
+    /// Tables with other settings that are of no listener, route or upstream.
+    pub settings: Vec<&'static str>,
     /// Addresses that are listened on since.
     pub bound: Vec<String>,
     /// Addresses that are no longer listened on.
@@ -94,6 +96,7 @@ impl Diff {
             routes: Changes::between(routes(old), &routes(new)),
             upstreams: Changes::between(upstreams(old), &upstreams(new)),
             servers: Changes::between(servers(old), &servers(new)),
+            settings: settings(old, new),
             needs_restart: needs_restart(old, new),
             ..Self::default()
         }
@@ -105,6 +108,7 @@ impl Diff {
         [&self.listeners, &self.routes, &self.upstreams, &self.servers]
             .iter()
             .all(|changes| changes.is_empty())
+            && self.settings.is_empty()
     }
 }
 
@@ -116,11 +120,14 @@ impl fmt::Display for Diff {
             ("upstreams", &self.upstreams),
             ("servers", &self.servers),
         ];
-        let changed: Vec<String> = parts
+        let mut changed: Vec<String> = parts
             .iter()
             .filter(|(_, changes)| !changes.is_empty())
             .map(|(what, changes)| format!("{what} {changes}"))
             .collect();
+        if !self.settings.is_empty() {
+            changed.push(format!("settings ~{}", self.settings.join(" ~")));
+        }
         if changed.is_empty() { out.write_str("nothing changed") } else { out.write_str(&changed.join(", ")) }
     }
 }
@@ -191,6 +198,16 @@ fn sorted<'a, T>(items: impl Iterator<Item = (String, &'a T)>) -> Named<'a, T> {
     let mut items: Named<'a, T> = items.collect();
     items.sort_by(|(one, _), (other, _)| one.cmp(other));
     items
+}
+
+fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
+    let tables = [
+        ("log", old.log != new.log),
+        ("limits", old.limits != new.limits),
+        ("shutdown", old.shutdown != new.shutdown),
+        ("dns", old.dns != new.dns),
+    ];
+    tables.into_iter().filter(|(_, differs)| *differs).map(|(table, _)| table).collect()
 }
 
 /// What the process takes up once, when it starts.

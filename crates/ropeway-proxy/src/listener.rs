@@ -133,7 +133,7 @@ impl Acceptor {
                 counters.refused.bump();
                 counters.ends.bump(EndReason::ConnectionLimit);
             }
-            turn_away(&stream, &worker.next_request_id());
+            turn_away(&stream, &worker.next_request_id(), &listener);
             return;
         };
         let arrival =
@@ -144,10 +144,10 @@ impl Acceptor {
 }
 
 /// Answers a connection that is one too many: at once, and without a task of its own.
-fn turn_away(stream: &TcpStream, id: &RequestId) {
+fn turn_away(stream: &TcpStream, id: &RequestId, listener: &Listener) {
     use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
     let mut response = Vec::new();
-    local_response::write(&mut response, EndReason::ConnectionLimit, "", None, id, true);
+    local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, true);
     // The client may be gone already; there is nobody to tell. What it sent is read, so that the close does not
     // reset the connection before the response is seen.
     let _ = send(stream, &response, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);

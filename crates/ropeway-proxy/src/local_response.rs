@@ -8,19 +8,21 @@ use ropeway_core::end::EndReason;
 use ropeway_core::http1::{Known, RequestHead};
 
 use crate::access_log::RequestId;
+use crate::snapshot::Listener;
 
-/// Writes a complete response for `reason` into `out`.
+/// Writes a complete response for an end into `out`.
 ///
-/// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. `detail` says more
-/// about a malformed request; it never repeats what the peer sent.
+/// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. The detail of
+/// the end says more about a malformed request; it never repeats what the peer sent.
 pub(crate) fn write(
     out: &mut Vec<u8>,
-    reason: EndReason,
-    detail: &str,
+    end: (EndReason, &str),
     request: Option<&RequestHead>,
     id: &RequestId,
+    listener: &Listener,
     close: bool,
 ) {
+    let (reason, detail) = end;
     let json = request.is_some_and(prefers_json);
     let body = body(reason, detail, id, json);
     let mut number = itoa::Buffer::new();
@@ -36,8 +38,13 @@ pub(crate) fn write(
     out.extend_from_slice(kind);
     out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(number.format(body.len()).as_bytes());
-    out.extend_from_slice(b"\r\nCache-Control: no-store\r\nX-Request-Id: ");
-    out.extend_from_slice(&id.hex());
+    out.extend_from_slice(b"\r\nCache-Control: no-store");
+    if let Some(name) = &listener.request_id {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(&id.hex());
+    }
     if let Some(seconds) = retry_after(reason) {
         out.extend_from_slice(b"\r\nRetry-After: ");
         out.extend_from_slice(number.format(seconds).as_bytes());

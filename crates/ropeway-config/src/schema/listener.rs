@@ -88,7 +88,8 @@ section! {
         forwarded: bool = boolean(false),
         /// The name by which this proxy adds itself to Via, in requests and responses (RFC 9110 section 7.6.3).
         via: Option<Token> = or_false(or(text(), Token::known("ropeway"))),
-        /// The field that carries the id of a request. A client's own id is kept when the client is trusted.
+        /// The field that carries the id of a request, to servers and in the proxy's own responses. A client's own id is
+        /// kept when the client is trusted.
         request_id: Option<HeaderName> = or_false(or(text::<HeaderName>().such_as("x-request-id"), HeaderName::known("x-request-id"))),
     }
 }

@@ -47,7 +47,7 @@ section! {
 section! {
     /// How long the upstream may take.
     pub struct RouteTimeouts {
-        /// From the end of the request to the head of the response, retries included. Then 504.
+        /// From the end of the request to the head of the response, for each server that is tried. Then 504.
         response: Duration = or(duration(millis(1), hours(24)), seconds(60)),
         /// How long the body of a response may stand still.
         stream_idle: Duration = or(duration(millis(1), hours(168)), minutes(5)),

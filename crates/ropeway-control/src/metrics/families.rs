@@ -207,7 +207,8 @@ scrape_configs:
 
 Counters start at zero when the process starts, and survive a reload of the configuration. Durations are in seconds,
 sizes in bytes. Values of labels come from the configuration and from fixed lists, never from a request, so their
-number is bounded: routes beyond the first 1,000 are counted together under the route `other`.
+number is bounded: routes beyond the first 1,000 are counted together under the route `other`, and servers beyond the
+first 1,000 are left to `/status`. A server takes about 7 KB of the page.
 
 Label `class` is one of `1xx`, `2xx`, `3xx`, `4xx`, `5xx` and `none`. Label `reason` is the end reason that the access
 log names too. Label `state` is one of `up`, `down`, `unchecked`, `ejected`, `draining`, `disabled` and `unresolved`.

@@ -114,9 +114,13 @@ fn durations(
     Ok(())
 }
 
+/// Servers that the page shows one by one, in the order of the file. A server takes about 7 KB of the page.
+const SHOWN_SERVERS: usize = 1_000;
+
 fn servers(snapshot: &Snapshot) -> impl Iterator<Item = (&Upstream, &Server)> {
-    snapshot
+    let all = snapshot
         .upstreams
         .iter()
-        .flat_map(|upstream| upstream.servers.iter().map(move |server| (&**upstream, server)))
+        .flat_map(|upstream| upstream.servers.iter().map(move |server| (&**upstream, server)));
+    all.take(SHOWN_SERVERS)
 }

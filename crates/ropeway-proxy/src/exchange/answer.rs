@@ -46,7 +46,8 @@ pub(super) fn failed(
     let (request, id) = (&exchange.request, &exchange.id);
     let known = (end.stage > Stage::Receive).then_some(request);
     let mut response = Vec::new();
-    local_response::write(&mut response, end.reason, end.detail, known, id, !exchange.keep_client);
+    let (why, close) = ((end.reason, end.detail), !exchange.keep_client);
+    local_response::write(&mut response, why, known, id, &client.listener, close);
     exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
     match client.link.send(cx, &response, &[], &worker.buffers) {
         Ok(()) => Step::Answer,

@@ -55,10 +55,12 @@ impl Failure {
         Self { unsent: true, stale: true, ..Self::new(end, Some(FailureKind::Reset)) }
     }
 
-    /// The server's stream ended or broke before a final response head.
-    pub const fn of_server(reason: EndReason, stage: Stage, exchange: &Exchange, partial: bool) -> Self {
+    /// The server's stream ended or broke before a final response head was complete.
+    pub const fn of_server(reason: EndReason, exchange: &Exchange, partial: bool) -> Self {
+        let detail = if partial { "inside the head of its response" } else { "" };
+        let end = End::new(reason, Stage::Send).with_detail(detail);
         let stale = !partial && exchange.informational == 0;
-        Self { stale, ..Self::new(End::new(reason, stage), Some(FailureKind::Reset)) }
+        Self { stale, ..Self::new(end, Some(FailureKind::Reset)) }
     }
 
     /// The server sent something that is not a response.

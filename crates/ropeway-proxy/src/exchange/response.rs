@@ -378,9 +378,8 @@ fn poll_client(
     }
 }
 
-/// The server's stream ended before a response head.
+/// The server's stream ended before a response head, or inside it.
 fn ended(exchange: &Exchange, server: &ServerLink, reason: EndReason) -> Failure {
     let partial = !server.link.inbox.is_empty();
-    let reason = if partial { EndReason::BadResponse } else { reason };
-    Failure::of_server(reason, Stage::Send, exchange, partial)
+    Failure::of_server(reason, exchange, partial)
 }

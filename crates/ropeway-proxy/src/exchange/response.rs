@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::end::EndReason;
 use ropeway_core::http1::{
     BodyFraming, HeadLimits, Known, Progress, ResponseHead, TRANSFER_ENCODING_CHUNKED, Version,
 };

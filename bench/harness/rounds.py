@@ -26,6 +26,7 @@ class Plan:
 
 def measure(scenario, field, plan):
     """{engine: [one sample per round]}; a sample is a dictionary of numbers."""
+    field = [engine for engine in field if engine.takes_part(scenario)]
     samples = {engine.name: [] for engine in field}
     with tempfile.TemporaryDirectory(prefix="ropeway-bench-") as name:
         directory = Path(name)

@@ -32,6 +32,10 @@ class Engine:
     def __init__(self, binary):
         self.binary = binary
 
+    def takes_part(self, scenario):
+        """Whether it can do the work of `scenario`."""
+        return True
+
     def version(self):
         return machine.first_match([self.binary, *self.version_flag()], self.version_pattern)
 

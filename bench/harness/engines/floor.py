@@ -22,6 +22,11 @@ class Floor(Engine):
         subprocess.run(["cc", "-O2", "-Wall", "-o", binary, SOURCE], check=True)
         return cls(str(binary))
 
+    def takes_part(self, scenario):
+        """Small requests and responses on connections that stay; it has no answer to anything else."""
+        shape = scenario.shape
+        return shape.path == "/" and not shape.close and not scenario.idle_connections and scenario.workers == 1
+
     def version(self):
         return "relay.c"
 

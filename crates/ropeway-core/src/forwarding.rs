@@ -209,8 +209,8 @@ fn first_believed(believed: Option<&Head>, known: Known) -> Option<&[u8]> {
     believed?.received_end_to_end(known).next().filter(|value| !value.is_empty())
 }
 
-/// Appends an address. IPv4 is the common case, and the formatter of the standard library is slow for it.
-fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
+/// Appends an address as text. IPv4 is the common case, and the formatter of the standard library is slow for it.
+pub fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();

@@ -149,10 +149,12 @@ fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, F
     let hash = if upstream.needs.hash { hash_of(upstream, exchange) } else { 0 };
     let now_us = if upstream.needs.latency { worker.shared.clock.now_us() } else { 0 };
     let mut random = worker.random.borrow_mut();
-    let wish = Pick { hash, random: &mut random, exclude: tried, now_us };
     let picked = match tried.len() {
-        0 => choice.table.pick(upstream, wish),
-        1..MAX_ATTEMPTS => choice.table.pick(&Elsewhere::new(upstream), wish),
+        0 => choice.table.pick(upstream, Pick { hash, random: &mut random, exclude: tried, now_us }),
+        1..MAX_ATTEMPTS => [true, false].into_iter().find_map(|good_only| {
+            let wish = Pick { hash, random: &mut random, exclude: tried, now_us };
+            choice.table.pick(&Elsewhere::new(upstream, good_only), wish)
+        }),
         _ => None,
     };
     let Some(server) = picked else {

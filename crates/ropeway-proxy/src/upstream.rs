@@ -289,6 +289,13 @@ impl Upstream {
         any
     }
 
+    /// Whether checks or live traffic found the server to be bad.
+    fn is_bad(&self, server: u32) -> bool {
+        self.servers.get(server as usize).is_none_or(|server| {
+            server.live.is_ejected() || (self.checked && server.live.health() == HealthState::Down)
+        })
+    }
+
     /// Why no server was picked.
     pub(crate) fn why_none(&self, choice: &Choice) -> EndReason {
         if !choice.table.is_empty() {
@@ -382,11 +389,13 @@ impl UpstreamLive {
 pub(crate) struct Elsewhere<'a> {
     upstream: &'a Upstream,
     steps: Cell<u64>,
+    /// Whether servers that are known to be bad are passed over, which a panic would pick from as well.
+    good_only: bool,
 }
 
 impl<'a> Elsewhere<'a> {
-    pub fn new(upstream: &'a Upstream) -> Self {
-        Self { upstream, steps: Cell::new(0) }
+    pub fn new(upstream: &'a Upstream, good_only: bool) -> Self {
+        Self { upstream, steps: Cell::new(0), good_only }
     }
 }
 
@@ -406,7 +415,7 @@ impl Live for Elsewhere<'_> {
     }
 
     fn has_capacity(&self, server: u32) -> bool {
-        self.upstream.has_capacity(server)
+        self.upstream.has_capacity(server) && !(self.good_only && self.upstream.is_bad(server))
     }
 }
 

@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::time::SystemTime;
 
+use ropeway_core::forwarding::write_ip;
+
 use super::Record;
 use super::timestamp::Timestamp;
 
@@ -14,7 +16,7 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
     out.extend_from_slice(b"{\"time\":\"");
     timestamp.write_rfc3339(now, out);
     out.extend_from_slice(b"\",\"client\":\"");
-    write_display(record.client, out);
+    write_ip(record.client, out);
     out.push(b'"');
     text(b",\"method\":", record.method, out);
     text(b",\"host\":", record.host, out);
@@ -45,7 +47,7 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
 
 /// `client - - [time] "request line" status bytes "referer" "user agent"`.
 pub(super) fn combined(record: &Record<'_>, now: SystemTime, timestamp: &mut Timestamp, out: &mut Vec<u8>) {
-    write_display(record.client, out);
+    write_ip(record.client, out);
     out.extend_from_slice(b" - - [");
     timestamp.write_common(now, out);
     out.extend_from_slice(b"] \"");
@@ -78,11 +80,6 @@ fn text(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     escape(value, Escapes::Json, out);
     out.push(b'"');
-}
-
-fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
-    // Writing into a Vec does not fail.
-    let _ = write!(out, "{value}");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

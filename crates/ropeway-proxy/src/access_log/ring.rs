@@ -78,6 +78,8 @@ pub(crate) fn ring(workers: usize, bytes: usize) -> (LogSender, LogReceiver) {
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     current: Option<Vec<u8>>,
+    /// Free chunks, the latest used last: a few of them stay in the processor's cache, and the rest untouched.
+    spare: Vec<Vec<u8>>,
     returned: Receiver<Vec<u8>>,
     home: SyncSender<Vec<u8>>,
     batches: SyncSender<LogBatch>,
@@ -87,12 +89,11 @@ pub(crate) struct LogBuffer {
 impl LogSender {
     pub fn buffer(&self) -> LogBuffer {
         let (home, returned) = sync_channel(self.chunks);
-        for _ in 0..self.chunks {
-            // All of its memory from the start; what is never written to is never backed by the kernel.
-            let _ = home.try_send(Vec::with_capacity(CHUNK));
-        }
+        // All of its memory from the start; what is never written to is never backed by the kernel.
+        let spare = (0..self.chunks).map(|_| Vec::with_capacity(CHUNK)).collect();
         LogBuffer {
             current: None,
+            spare,
             returned,
             home,
             batches: self.batches.clone(),
@@ -130,7 +131,8 @@ impl LogBuffer {
     }
 
     fn next_chunk(&mut self) -> Option<Vec<u8>> {
-        let mut chunk = self.returned.try_recv().ok()?;
+        self.spare.extend(self.returned.try_iter());
+        let mut chunk = self.spare.pop()?;
         chunk.clear();
         Some(chunk)
     }

@@ -154,3 +154,26 @@ fn a_name_that_does_not_resolve_never_blocks_the_start() {
         (lab.admin().server("app", 2)["state"] == "unresolved").then_some(())
     });
 }
+
+/// With too few good servers all are used, but a request that failed on a bad one is not tried on another bad one.
+#[test]
+fn in_a_panic_a_retry_goes_to_a_good_server() {
+    let mut lab = Lab::new()
+        .origins(4)
+        .with(
+            "",
+            "",
+            "panic_threshold = 60\npassive = false\n\
+             health = { type = \"tcp\", interval = \"200ms\", timeout = \"100ms\", fall = 1, rise = 1 }",
+        )
+        .start();
+    for number in [1, 2] {
+        lab.origin_mut(number).stop();
+        lab.wait_for_state("app", number, "down");
+    }
+    for _ in 0..16 {
+        let _ = lab.client().get("/").expect(200);
+    }
+    let attempts = lab.admin().metric("ropeway_upstream_retries_total", &[]);
+    assert!(attempts >= 1.0, "the bad servers were never picked first: this is no panic");
+}

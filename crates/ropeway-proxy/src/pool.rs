@@ -135,3 +135,32 @@ fn count_out(live: &ServerLive, worker: usize) {
 
 /// However long a server promises to wait, a connection is not kept idle for longer than this.
 const LONGEST_LEARNED_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::link::Io;
+
+    const RULES: KeepAlive = KeepAlive { idle_ms: 1_000, learn: false, max_idle: 8, max_requests: 0 };
+
+    /// A request that was under way when a reload removed its server comes back to a pool that nobody looks at any
+    /// more: what it kept there would count as idle for ever.
+    #[test]
+    fn a_pool_of_a_removed_server_keeps_and_counts_nothing() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _entered = runtime.enter();
+        let (pool, live) = (Pool::default(), ServerLive::new(1, Vec::new()));
+        let counters = live.counters.of(0).unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (late, _other) = UnixStream::pair().unwrap();
+        let link = |stream| Box::new(ServerLink::new(Link::new(Io::Unix(stream)), live.moves()));
+        pool.put(link(ours), &RULES, counters, 0);
+        assert_eq!((counters.idle_in.get(), counters.idle_out.get()), (1, 0));
+        pool.close(&live, 0);
+        pool.put(link(late), &RULES, counters, 0);
+        assert_eq!((counters.idle_in.get(), counters.idle_out.get()), (1, 1));
+        assert!(pool.take(&RULES, &live, 0, 0).is_none());
+    }
+}

@@ -3,29 +3,30 @@
 //! A server with several addresses is tried as RFC 8305 (Happy Eyeballs) says: the next address starts when the one
 //! before has failed, or has not answered within 250 ms, and the first to connect wins.
 
-use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::EndReason;
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::deadline::DeadlineSlot;
-use crate::link::{Io, Link};
+use crate::link::Link;
+use crate::sys::socket::Socket;
 use crate::upstream::Endpoint;
 
 /// RFC 8305, section 5: the recommended delay between attempts.
 const ATTEMPT_DELAY_MS: u64 = 250;
 
-type Attempt = Pin<Box<dyn Future<Output = io::Result<Io>>>>;
-
 /// A connection that is being opened: to the first of a server's addresses that answers.
+#[derive(Debug)]
 pub(crate) struct Race {
     endpoints: Arc<Vec<Endpoint>>,
     started: usize,
-    running: Vec<Attempt>,
+    running: Vec<Socket>,
     next_at: u64,
     give_up_at: u64,
     last_failure: EndReason,
@@ -52,8 +53,8 @@ impl Race {
     /// [`EndReason::ServerUnresolved`] when there is no address.
     pub fn poll(&mut self, cx: &mut Context<'_>, slot: &DeadlineSlot) -> Poll<Result<Link, EndReason>> {
         loop {
-            if let Some(io) = self.poll_running(cx) {
-                return Poll::Ready(Ok(Link::new(io)));
+            if let Some(socket) = self.poll_running(cx) {
+                return Poll::Ready(Ok(Link::new(socket)));
             }
             if slot.has_passed(self.give_up_at) {
                 return Poll::Ready(Err(EndReason::ConnectTimeout));
@@ -65,7 +66,10 @@ impl Race {
             match self.endpoints.get(self.started) {
                 Some(endpoint) => {
                     self.started += 1;
-                    self.running.push(Box::pin(open(endpoint.clone())));
+                    match open(endpoint) {
+                        Ok(socket) => self.running.push(socket),
+                        Err(error) => self.last_failure = reason(&error),
+                    }
                     self.next_at = slot.after(ATTEMPT_DELAY_MS);
                 }
                 None if self.running.is_empty() => return Poll::Ready(Err(self.last_failure)),
@@ -78,52 +82,52 @@ impl Race {
         }
     }
 
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> Option<Io> {
-        let mut winner = None;
-        let last_failure = &mut self.last_failure;
-        self.running.retain_mut(|attempt| {
-            if winner.is_some() {
-                return true;
-            }
-            match attempt.as_mut().poll(cx) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(io)) => {
-                    winner = Some(io);
-                    false
-                }
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Option<Socket> {
+        let mut index = 0;
+        while let Some(socket) = self.running.get_mut(index) {
+            match poll_connected(cx, socket) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Ok(())) => return Some(self.running.swap_remove(index)),
                 Poll::Ready(Err(error)) => {
-                    *last_failure = reason(&error);
-                    false
+                    self.last_failure = reason(&error);
+                    self.running.remove(index);
                 }
             }
-        });
-        winner
-    }
-}
-
-impl fmt::Debug for Race {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Race")
-            .field("endpoints", &self.endpoints)
-            .field("started", &self.started)
-            .finish_non_exhaustive()
-    }
-}
-
-async fn open(endpoint: Endpoint) -> io::Result<Io> {
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            socket.set_nodelay(true)?;
-            let stream: TcpStream = socket.connect(address).await?;
-            Ok(Io::Tcp(stream))
         }
-        Endpoint::Unix(path) => UnixStream::connect(path).await.map(Io::Unix),
+        None
     }
+}
+
+/// A connection that is being opened.
+fn open(endpoint: &Endpoint) -> io::Result<Socket> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (fd, connected) = match endpoint {
+        Endpoint::Tcp(address) => {
+            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let fd = socket_with(family, SocketType::STREAM, flags, None)?;
+            set_tcp_nodelay(&fd, true)?;
+            let connected = connect(&fd, address);
+            (fd, connected)
+        }
+        Endpoint::Unix(path) => {
+            let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let connected = connect(&fd, &SocketAddrUnix::new(&**path)?);
+            (fd, connected)
+        }
+    };
+    match connected {
+        Ok(()) | Err(Errno::INPROGRESS) => Socket::watched(fd),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for a connection that [`open`] has begun.
+fn poll_connected(cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
+    ready!(socket.poll_writable(cx))?;
+    Poll::Ready(socket_error(socket.as_fd()).and_then(|error| error).map_err(io::Error::from))
 }
 
 fn reason(error: &io::Error) -> EndReason {
-    use rustix::io::Errno;
     match Errno::from_io_error(error) {
         Some(Errno::CONNREFUSED | Errno::NOENT) => EndReason::ConnectRefused,
         Some(Errno::TIMEDOUT) => EndReason::ConnectTimeout,

@@ -14,7 +14,7 @@ use crate::buffers::HEAD_READ;
 use crate::counters::ListenerCounters;
 use crate::deadline::DeadlineSlot;
 use crate::exchange::{self, After, End, Exchange, Step};
-use crate::link::Link;
+use crate::link::{Link, Noise};
 use crate::snapshot::Listener;
 use crate::worker::Worker;
 
@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub arrival: Arrival,
     pub slot: DeadlineSlot,
     worker: Rc<Worker>,
+    /// When to notice that the client goes away: a request that is answered sooner does not need it.
+    watch_at: u64,
     requests: u32,
     in_request: bool,
     _admission: Admission,
@@ -46,11 +48,13 @@ impl Client {
         if let Some(counters) = listener.live.counters.of(worker.index) {
             counters.accepted.bump();
         }
+        let slot = worker.deadlines.slot();
         Self {
             link,
             listener,
             arrival,
-            slot: worker.deadlines.slot(),
+            watch_at: slot.after(0),
+            slot,
             worker: Rc::clone(worker),
             requests: 0,
             in_request: false,
@@ -76,6 +80,21 @@ impl Client {
         {
             counters.requests_ended.bump();
         }
+    }
+
+    /// What the client did while it was not expected to send; registers for it, once the client is waiting for long
+    /// enough.
+    pub fn poll_noise(&mut self, cx: &mut Context<'_>) -> Poll<Noise> {
+        if !self.link.is_watched() && !self.slot.has_passed(self.watch_at) {
+            return Poll::Pending;
+        }
+        self.link.poll_noise(cx)
+    }
+
+    /// Asks to be woken at `due`, or earlier to begin to watch the client.
+    pub fn wait_until(&self, due: u64) {
+        let watched = self.link.is_watched();
+        self.slot.arm(if watched { due } else { due.min(self.watch_at) });
     }
 
     /// Whether another request may follow the current one.

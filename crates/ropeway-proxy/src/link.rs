@@ -1,22 +1,12 @@
 //! One connection's socket, with the bytes that wait on either side of it.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::buffers::{BufferPool, Pending};
 use crate::sys::send_room::send_room;
-
-/// A byte stream to a client or a server.
-#[derive(Debug)]
-pub(crate) enum Io {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+use crate::sys::socket::Socket;
 
 /// What a peer that should be silent did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +22,7 @@ pub(crate) enum Noise {
 /// A socket and its queues.
 #[derive(Debug)]
 pub(crate) struct Link {
-    io: Io,
+    socket: Socket,
     /// Bytes that were read and not used yet.
     pub inbox: Pending,
     /// Bytes that were to be written and did not fit.
@@ -44,20 +34,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub fn new(io: Io) -> Self {
-        Self { io, inbox: Pending::default(), outbox: Pending::default(), received: 0, sent: 0 }
+    pub fn new(socket: Socket) -> Self {
+        Self { socket, inbox: Pending::default(), outbox: Pending::default(), received: 0, sent: 0 }
     }
 
     /// Reads once. `Ok(0)` is the end of the stream.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(into);
-        let poll = match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-            Io::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-        };
-        ready!(poll)?;
-        let count = buffer.filled().len();
+        let count = ready!(self.socket.poll_read(cx, into))?;
         self.received += count as u64;
         Poll::Ready(Ok(count))
     }
@@ -75,7 +59,7 @@ impl Link {
         let mut written = 0;
         self.sent += (head.len() + body.len()) as u64;
         if self.outbox.is_empty() {
-            written = match self.poll_write(cx, head, body) {
+            written = match self.socket.poll_write(cx, head, body) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => 0,
             };
@@ -89,7 +73,7 @@ impl Link {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
             let waiting = std::mem::take(&mut self.outbox);
-            let poll = self.poll_write(cx, waiting.as_slice(), &[]);
+            let poll = self.socket.poll_write(cx, waiting.as_slice(), &[]);
             self.outbox = waiting;
             match ready!(poll)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -106,14 +90,7 @@ impl Link {
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.
     pub fn poll_noise(&mut self, cx: &mut Context<'_>) -> Poll<Noise> {
-        let poll = match &self.io {
-            Io::Tcp(stream) => stream.poll_read_ready(cx),
-            Io::Unix(stream) => stream.poll_read_ready(cx),
-        };
-        if ready!(poll).is_err() {
-            return Poll::Ready(Noise::Gone);
-        }
-        let flags = self.readiness();
+        let Ok(flags) = ready!(self.socket.poll_readable(cx)) else { return Poll::Ready(Noise::Gone) };
         Poll::Ready(if flags.is_write_closed() {
             Noise::Gone
         } else if flags.is_read_closed() {
@@ -126,12 +103,13 @@ impl Link {
     /// Whether an idle connection may be used: nothing arrived on it, no end of stream either. Reads the
     /// readiness that the event loop keeps; no system call.
     pub fn is_quiet(&self) -> bool {
-        let nothing = || Ok(());
-        let readable = match &self.io {
-            Io::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
-            Io::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
-        };
-        self.inbox.is_empty() && readable.is_err()
+        self.inbox.is_empty() && self.socket.is_quiet()
+    }
+
+    /// Whether the event loop would tell of a peer that goes away.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.socket.is_watched()
     }
 
     /// Sends the end of the stream; the other direction stays open.
@@ -141,10 +119,8 @@ impl Link {
 
     /// Makes the close that follows a reset, so that the peer sees that its data is incomplete.
     pub fn reset_on_close(&self) {
-        if let Io::Tcp(stream) = &self.io {
-            // A socket that cannot be told closes in the ordinary way.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
-        }
+        // A socket that cannot be told closes in the ordinary way.
+        let _ = rustix::net::sockopt::set_socket_linger(self.as_fd(), Some(std::time::Duration::ZERO));
     }
 
     /// Gives the memory of both queues back.
@@ -152,43 +128,10 @@ impl Link {
         self.inbox.clear(pool);
         self.outbox.clear(pool);
     }
-
-    #[inline]
-    fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
-        if body.is_empty() || head.is_empty() {
-            let bytes = if body.is_empty() { head } else { body };
-            return match &mut self.io {
-                Io::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-                Io::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            };
-        }
-        let parts = [IoSlice::new(head), IoSlice::new(body)];
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, &parts),
-            Io::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, &parts),
-        }
-    }
-
-    /// The readiness flags as they are now.
-    fn readiness(&self) -> tokio::io::Ready {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let poll = match &self.io {
-            Io::Tcp(stream) => Future::poll(std::pin::pin!(stream.ready(interest)), &mut cx),
-            Io::Unix(stream) => Future::poll(std::pin::pin!(stream.ready(interest)), &mut cx),
-        };
-        match poll {
-            Poll::Ready(Ok(flags)) => flags,
-            _ => tokio::io::Ready::EMPTY,
-        }
-    }
 }
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.io {
-            Io::Tcp(stream) => stream.as_fd(),
-            Io::Unix(stream) => stream.as_fd(),
-        }
+        self.socket.as_fd()
     }
 }

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,15 +13,15 @@ use std::time::Duration;
 use ropeway_core::end::EndReason;
 use ropeway_core::forwarding::Arrival;
 use socket2::{SockFilter, SockRef};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::access_log::RequestId;
 use crate::admission::Admission;
 use crate::connection::{self, Client};
-use crate::link::{Io, Link};
+use crate::link::Link;
 use crate::local_response;
 use crate::snapshot::Listener;
+use crate::sys::socket::Socket;
 use crate::worker::Worker;
 
 /// How long accepting pauses when descriptors or memory ran out. Connections wait in the kernel's queue meanwhile.
@@ -44,11 +45,11 @@ impl Acceptor {
     /// Starts to accept from `socket`, which must be non-blocking. The task ends after [`Self::stop`].
     pub fn start(
         worker: &Rc<Worker>,
-        socket: std::net::TcpListener,
+        socket: TcpListener,
         listener: Arc<Listener>,
     ) -> io::Result<(Rc<Self>, JoinHandle<()>)> {
         let local = socket.local_addr()?;
-        let socket = TcpListener::from_std(socket)?;
+        let socket = Socket::watched(socket.into())?;
         let acceptor = Rc::new(Self {
             listener: RefCell::new(listener),
             stopped: Cell::new(false),
@@ -72,19 +73,19 @@ impl Acceptor {
         }
     }
 
-    async fn run(self: Rc<Self>, worker: Rc<Worker>, socket: TcpListener, local: SocketAddr) {
-        self.accept_all(&worker, &socket, local).await;
+    async fn run(self: Rc<Self>, worker: Rc<Worker>, mut socket: Socket, local: SocketAddr) {
+        self.accept_all(&worker, &mut socket, local).await;
         // A connection that enters the queue between the last look at it and the close would be reset. So nobody new
         // is let in, those whose handshake is under way get the time to end it, and then the queue is emptied.
         if let Err(error) = refuse_handshakes(&socket) {
             tracing::warn!(%error, "connections that arrive while a listener closes may be reset");
         }
         tokio::time::sleep(HANDSHAKE_TIME).await;
-        self.accept_all(&worker, &socket, local).await;
+        self.accept_all(&worker, &mut socket, local).await;
     }
 
     /// Accepts until the acceptor is stopped and the queue is empty.
-    async fn accept_all(&self, worker: &Rc<Worker>, socket: &TcpListener, local: SocketAddr) {
+    async fn accept_all(&self, worker: &Rc<Worker>, socket: &mut Socket, local: SocketAddr) {
         while let Some(accepted) = poll_fn(|cx| self.poll(cx, socket)).await {
             match accepted {
                 Ok((stream, peer)) => self.welcome(worker, stream, peer, local),
@@ -111,8 +112,8 @@ impl Acceptor {
     fn poll(
         &self,
         cx: &mut Context<'_>,
-        socket: &TcpListener,
-    ) -> Poll<Option<io::Result<(TcpStream, SocketAddr)>>> {
+        socket: &mut Socket,
+    ) -> Poll<Option<io::Result<(OwnedFd, SocketAddr)>>> {
         if self.waker.borrow().is_none() {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
         }
@@ -123,7 +124,7 @@ impl Acceptor {
         }
     }
 
-    fn welcome(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, local: SocketAddr) {
+    fn welcome(&self, worker: &Rc<Worker>, stream: OwnedFd, peer: SocketAddr, local: SocketAddr) {
         let listener = Arc::clone(&self.listener.borrow());
         let counters = listener.live.counters.of(worker.index);
         let shared = &worker.shared;
@@ -138,13 +139,13 @@ impl Acceptor {
         };
         let arrival =
             Arrival { peer: peer.ip(), peer_port: peer.port(), local_port: local.port(), https: false };
-        let client = Client::new(worker, Link::new(Io::Tcp(stream)), listener, arrival, admission);
+        let client = Client::new(worker, Link::new(Socket::new(stream)), listener, arrival, admission);
         tokio::task::spawn_local(connection::serve(Rc::clone(worker), client));
     }
 }
 
 /// Answers a connection that is one too many: at once, and without a task of its own.
-fn turn_away(stream: &TcpStream, id: &RequestId, listener: &Listener) {
+fn turn_away(stream: &OwnedFd, id: &RequestId, listener: &Listener) {
     use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
     let mut response = Vec::new();
     local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, true);
@@ -157,7 +158,7 @@ fn turn_away(stream: &TcpStream, id: &RequestId, listener: &Listener) {
 
 /// Lets the kernel drop every segment that begins a connection. A client sends it again after a second, and finds the
 /// port closed, or open in the process that follows.
-fn refuse_handshakes(socket: &TcpListener) -> io::Result<()> {
+fn refuse_handshakes(socket: &Socket) -> io::Result<()> {
     // Classic BPF, on the TCP header: load byte 13, the flags; if SYN is set keep 0 bytes, else all.
     let program = [
         SockFilter::new(0x30, 0, 0, 13),

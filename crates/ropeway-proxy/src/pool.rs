@@ -138,10 +138,10 @@ const LONGEST_LEARNED_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixStream;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::link::Io;
+    use crate::sys::socket::Socket;
 
     const RULES: KeepAlive = KeepAlive { idle_ms: 1_000, learn: false, max_idle: 8, max_requests: 0 };
 
@@ -155,7 +155,9 @@ mod tests {
         let counters = live.counters.of(0).unwrap();
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let (late, _other) = UnixStream::pair().unwrap();
-        let link = |stream| Box::new(ServerLink::new(Link::new(Io::Unix(stream)), live.moves()));
+        let link = |stream: UnixStream| {
+            Box::new(ServerLink::new(Link::new(Socket::new(stream.into())), live.moves()))
+        };
         pool.put(link(ours), &RULES, counters, 0);
         assert_eq!((counters.idle_in.get(), counters.idle_out.get()), (1, 0));
         pool.close(&live, 0);

@@ -1,3 +1,4 @@
 //! What the safe libraries do not offer. The only place of this crate with unsafe code.
 
 pub(crate) mod send_room;
+pub(crate) mod socket;

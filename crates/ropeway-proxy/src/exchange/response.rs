@@ -354,7 +354,7 @@ fn poll_upload(
 
 /// Whether a client that is not expected to send has closed its connection in both directions.
 pub(super) fn client_is_gone(cx: &mut Context<'_>, client: &mut Client) -> bool {
-    matches!(client.link.poll_noise(cx), Poll::Ready(Noise::Gone))
+    matches!(client.poll_noise(cx), Poll::Ready(Noise::Gone))
 }
 
 /// Notices a client that went away while the server works.
@@ -371,7 +371,7 @@ fn poll_client(
     if let Poll::Ready(flushed) = client.link.poll_flush(cx, &worker.buffers) {
         flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
     }
-    match client.link.poll_noise(cx) {
+    match client.poll_noise(cx) {
         Poll::Ready(Noise::Gone) => Err(Failure::client_gone()),
         Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => Err(Failure::client_gone()),
         _ => Ok(()),

@@ -39,7 +39,7 @@ pub(super) fn for_response(
         exchange.times.respond_by_ms
     };
     if !client.slot.has_passed(due) {
-        client.slot.arm(due);
+        client.wait_until(due);
         return Poll::Pending;
     }
     let late = exchange.upload.deadline(from_client(client), to_server(exchange));
@@ -63,7 +63,7 @@ pub(super) fn for_relay(
         return Poll::Pending;
     };
     if !client.slot.has_passed(due) {
-        client.slot.arm(due);
+        client.wait_until(due);
         return Poll::Pending;
     }
     Poll::Ready(Err(match late {

@@ -25,6 +25,7 @@ mod relay;
 pub mod runtime;
 pub mod snapshot;
 mod sys;
+pub mod tls;
 mod tunnel;
 pub mod upstream;
 mod worker;

@@ -1,0 +1,69 @@
+//! TLS towards clients and servers, as the control plane hands it over: built, checked, and ready to use.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ServerConfig};
+
+/// TLS of one listener.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// Never empty. The first one serves clients that send no SNI, or one that nobody claims.
+    pub profiles: Vec<TlsProfile>,
+    /// Time for a handshake, from the first byte on.
+    pub handshake_ms: u64,
+    /// Handshakes that one worker works on at a time; more wait their turn.
+    pub max_handshakes: u32,
+    /// Whether servers are told who a client is that has shown a certificate.
+    pub identity_fields: bool,
+}
+
+/// How one group of host names is served.
+pub struct TlsProfile {
+    /// Lower-case host names, exact or with one leading `*.`; empty for the default.
+    pub names: Vec<Box<str>>,
+    /// Certificates, versions, suites, tickets, ALPN. Certificates are found by SNI through its resolver, and exchanged
+    /// there when files change.
+    pub config: Arc<ServerConfig>,
+    /// Whether clients are asked for a certificate. A request to such a host must come on a connection whose SNI led to
+    /// the same profile, or is refused as misdirected.
+    pub asks_clients: bool,
+}
+
+impl ListenerTls {
+    /// The index of the profile for a host name without a port, in any case; exact names before wildcards.
+    #[must_use]
+    pub fn profile_for(&self, host: &str) -> usize {
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let exact = |name: &str| name.eq_ignore_ascii_case(host);
+        let wildcard = |name: &str| {
+            name.strip_prefix("*.").zip(parent).is_some_and(|(name, parent)| name.eq_ignore_ascii_case(parent))
+        };
+        let find = |matches: &dyn Fn(&str) -> bool| {
+            self.profiles.iter().position(|profile| profile.names.iter().any(|name| matches(name)))
+        };
+        find(&exact).or_else(|| find(&wildcard)).unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for TlsProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsProfile").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// TLS towards the servers of one upstream.
+pub struct UpstreamTls {
+    /// Roots, client certificate, pins, ALPN, session store.
+    pub config: Arc<ClientConfig>,
+    /// The name that is sent and verified; `None` is the host of each server's address.
+    pub server_name: Option<rustls::pki_types::ServerName<'static>>,
+    /// Time for a handshake.
+    pub handshake_ms: u64,
+}
+
+impl fmt::Debug for UpstreamTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}

@@ -6,13 +6,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ropeway_core::forwarding::ForwardingPolicy;
+use ropeway_core::forwarding::{ForwardingPolicy, TrustedProxies};
 use ropeway_core::http1::{BodyLimits, HeadLimits};
 use ropeway_core::rate::MinRate;
 use ropeway_core::route::RouteTable;
 
 use crate::access_log::LogFormat;
 use crate::counters::{ListenerCounters, PerWorker, RouteCounters};
+use crate::tls::ListenerTls;
 use crate::upstream::Upstream;
 
 /// One compiled configuration.
@@ -63,8 +64,51 @@ pub struct Listener {
     pub max_requests_per_connection: Option<u32>,
     /// Whether a client that closes its sending side aborts its exchange.
     pub abort_on_close: bool,
+    /// TLS; `None` serves in the clear.
+    pub tls: Option<Arc<ListenerTls>>,
+    /// HTTP/2; `None` serves HTTP/1 only. Its ALPN name is offered by [`Listener::tls`] when this is given.
+    pub http2: Option<Http2Limits>,
+    /// Who begins a connection with a PROXY header; `None` expects it from nobody.
+    pub proxy_protocol: Option<ProxyProtocolPolicy>,
+    /// Whether every request is answered 308 with the same place over https.
+    pub redirect_https: bool,
+    /// A complete Strict-Transport-Security line, CRLF included, for responses over TLS (RFC 6797 section 6.1).
+    pub hsts: Option<Box<[u8]>>,
     /// Counters and gauges that survive a reload.
     pub live: Arc<ListenerLive>,
+}
+
+/// What a client may ask for by HTTP/2 (RFC 9113).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Whether connections without TLS may begin with the HTTP/2 preface (RFC 9113 section 3.3).
+    pub prior_knowledge: bool,
+    /// Streams open at the same time on one connection: SETTINGS_MAX_CONCURRENT_STREAMS.
+    pub max_concurrent_streams: u32,
+    /// Bytes of a decompressed field section, 32 charged for each field: SETTINGS_MAX_HEADER_LIST_SIZE.
+    pub max_header_list: u32,
+    /// Bytes of a request body that may be under way on a stream: SETTINGS_INITIAL_WINDOW_SIZE.
+    pub stream_window: u32,
+    /// The same for all streams of a connection.
+    pub connection_window: u32,
+    /// Bytes of the largest frame: SETTINGS_MAX_FRAME_SIZE.
+    pub max_frame: u32,
+    /// Streams that may be reset in a minute, by the client or because of it, before the connection is closed with
+    /// ENHANCE_YOUR_CALM.
+    pub max_resets_per_minute: u32,
+    /// Silence after which a PING is sent; `None` sends none.
+    pub keep_alive_interval_ms: Option<u64>,
+    /// How long its answer may take before the connection is closed.
+    pub keep_alive_timeout_ms: u64,
+}
+
+/// Whose PROXY headers are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocolPolicy {
+    /// Peers that must begin each connection with a PROXY header. Everybody else must not.
+    pub trusted: TrustedProxies,
+    /// From the start of the connection to the end of the header.
+    pub timeout_ms: u64,
 }
 
 /// Time-outs towards clients. Resolution: 100 ms.

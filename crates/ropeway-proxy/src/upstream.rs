@@ -19,6 +19,7 @@ use ropeway_core::health::{
 use ropeway_core::retry::RetryPolicy;
 
 use crate::counters::{PerWorker, ServerCounters};
+use crate::tls::UpstreamTls;
 
 /// The choice is refreshed for this long after a ramp, so that the full weight arrives in it.
 const RAMP_AFTERGLOW_MS: u64 = 2_000;
@@ -50,6 +51,12 @@ pub struct Upstream {
     pub slow_start: Option<SlowStart>,
     /// Whether a server must pass a check before its first request.
     pub checked: bool,
+    /// TLS towards the servers; `None` speaks in the clear.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// Whether the servers are spoken to by HTTP/2: agreed by ALPN over TLS, known before without.
+    pub http2: bool,
+    /// The PROXY header that each connection begins with; `None` sends none.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
     /// State shared with the snapshots before and after.
     pub live: Arc<UpstreamLive>,
     /// What has to be tracked for the policy.
@@ -58,6 +65,15 @@ pub struct Upstream {
     /// A server of the choice was ejected since it was made.
     stale: AtomicBool,
     refreshing: Mutex<()>,
+}
+
+/// The form of a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocolVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// What a hashing policy hashes.
@@ -192,6 +208,12 @@ pub struct UpstreamSettings {
     pub slow_start: Option<SlowStart>,
     /// See [`Upstream::checked`].
     pub checked: bool,
+    /// See [`Upstream::tls`].
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// See [`Upstream::http2`].
+    pub http2: bool,
+    /// See [`Upstream::proxy_protocol`].
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 impl Upstream {
@@ -218,6 +240,9 @@ impl Upstream {
             panic_threshold: settings.panic_threshold,
             slow_start: settings.slow_start,
             checked: settings.checked,
+            tls: settings.tls,
+            http2: settings.http2,
+            proxy_protocol: settings.proxy_protocol,
             needs: settings.policy.needs(),
             live,
             choice: ArcSwap::from_pointee(empty),
@@ -611,6 +636,9 @@ mod tests {
             panic_threshold: 0,
             slow_start: None,
             checked: false,
+            tls: None,
+            http2: false,
+            proxy_protocol: None,
         };
         Upstream::new("app".into(), (0..).zip(servers).map(server).collect(), settings, Arc::clone(live), 0)
     }

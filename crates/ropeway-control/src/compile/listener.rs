@@ -27,6 +27,11 @@ impl Compiler<'_> {
             max_connections_per_client: config.limits.connections_per_client,
             max_requests_per_connection: config.keep_alive_requests,
             abort_on_close: config.abort_on_close,
+            tls: None,
+            http2: None,
+            proxy_protocol: None,
+            redirect_https: false,
+            hsts: None,
             live,
         }
     }

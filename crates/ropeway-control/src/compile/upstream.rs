@@ -103,6 +103,9 @@ fn settings(config: &schema::Upstream) -> UpstreamSettings {
         panic_threshold: config.panic_threshold.into(),
         slow_start: config.slow_start.map(|window| SlowStart { window_ms: millis(window) }),
         checked: config.health.is_some(),
+        tls: None,
+        http2: false,
+        proxy_protocol: None,
     }
 }
 

@@ -128,6 +128,11 @@ fn listener() -> Listener {
         max_connections_per_client: None,
         max_requests_per_connection: None,
         abort_on_close: false,
+        tls: None,
+        http2: None,
+        proxy_protocol: None,
+        redirect_https: false,
+        hsts: None,
         live: Arc::new(ListenerLive::new(1)),
     }
 }
@@ -156,6 +161,9 @@ fn upstream(origins: &[SocketAddr], clock: Clock) -> Upstream {
         panic_threshold: 0,
         slow_start: None,
         checked: false,
+        tls: None,
+        http2: false,
+        proxy_protocol: None,
     };
     let servers = origins.iter().map(server).collect();
     Upstream::new("app".into(), servers, settings, Arc::new(UpstreamLive::default()), clock.now_ms())

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::place::{Place, Source};
+use crate::syntax::{Gap, table_around};
 
 /// The environment variables that `${NAME}` may name.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +46,14 @@ pub(crate) struct Context {
     pub diagnostics: Vec<Diagnostic>,
     /// The keys that lead to where we are, for messages.
     path: Vec<String>,
+    /// What was left out of which file.
+    gaps: Vec<(Arc<Source>, Gap)>,
+    /// Tables of these kinds are in the file under a wrong name.
+    misspelt: Vec<&'static str>,
 }
+
+/// Complaints that a key which could not be read may be the reason of.
+const CONSEQUENCES: [&str; 4] = ["admin-exposed", "missing-key", "timeout-exceeds-interval", "useless-key"];
 
 impl Context {
     pub(crate) fn new(environment: Environment) -> Context {
@@ -57,8 +65,33 @@ impl Context {
         Context::default()
     }
 
+    /// Adds a complaint, unless it is the consequence of what could not be read, which has been reported.
     pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.is_consequence(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Notes what was left out of `source`.
+    pub(crate) fn gaps_in(&mut self, source: &Arc<Source>, gaps: Vec<Gap>) {
+        self.gaps.extend(gaps.into_iter().map(|gap| (Arc::clone(source), gap)));
+    }
+
+    /// Notes that the file has tables that were probably meant to be called `known`.
+    pub(crate) fn note_misspelt(&mut self, known: &'static str) {
+        self.misspelt.push(known);
+    }
+
+    fn is_consequence(&self, diagnostic: &Diagnostic) -> bool {
+        let place = &diagnostic.place;
+        // An inline table is left out as a whole or not at all.
+        if !CONSEQUENCES.contains(&diagnostic.code) || place.text().starts_with('{') {
+            return false;
+        }
+        let gaps =
+            self.gaps.iter().filter(|(source, _)| Arc::ptr_eq(source, place.source())).map(|(_, gap)| gap);
+        let table = table_around(place.source().text(), place.span().start);
+        gaps.into_iter().any(|gap| gap.hides_tables || table.contains(&gap.span.start))
     }
 
     /// True when something is wrong so far.
@@ -66,10 +99,13 @@ impl Context {
         self.diagnostics.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// True when a file, or all tables of a kind, could not be read at all.
-    pub(crate) fn tables_are_missing(&self) -> bool {
-        let codes = ["bad-include", "not-utf8", "syntax", "unreadable-file", "wrong-header"];
+    /// True when the file probably has tables called `table` (`listener`, `route` or `upstream`) that could not be
+    /// read.
+    pub(crate) fn may_have_missed(&self, table: &str) -> bool {
+        let codes = ["bad-include", "not-utf8", "unreadable-file", "wrong-header"];
         self.diagnostics.iter().any(|one| codes.contains(&one.code))
+            || self.gaps.iter().any(|(_, gap)| gap.hides_tables)
+            || self.misspelt.contains(&table)
     }
 
     /// Runs `inner` one key further down.

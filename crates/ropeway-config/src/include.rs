@@ -11,6 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::load::{read_config, read_source};
 use crate::place::{Located, Place, Source};
 use crate::schema::Config;
+use crate::syntax::repair;
 
 /// What an included file may hold.
 const MERGED: [&str; 3] = ["listener", "route", "upstream"];
@@ -44,15 +45,15 @@ pub(crate) fn refuse(context: &mut Context, config: &Config) {
 fn merge_file(context: &mut Context, config: &mut Config, file: &Path) {
     let Some(source) = read_source(context, file) else { return };
     refuse_other_keys(context, &source);
-    if let Some(included) = read_config(context, &source) {
-        config.listeners.extend(included.listeners);
-        config.routes.extend(included.routes);
-        config.upstreams.extend(included.upstreams);
-    }
+    let included = read_config(context, &source);
+    config.listeners.extend(included.listeners);
+    config.routes.extend(included.routes);
+    config.upstreams.extend(included.upstreams);
 }
 
 fn refuse_other_keys(context: &mut Context, source: &Arc<Source>) {
-    let Ok(document) = DeTable::parse(source.text()) else { return };
+    let repaired = repair(source.text());
+    let (document, _) = DeTable::parse_recoverable(&repaired.text);
     for key in document.get_ref().keys().filter(|key| !MERGED.contains(&key.get_ref().as_ref())) {
         let place = Place::new(Arc::clone(source), key.span());
         let message = format!("`{}` cannot be set in an included file", key.get_ref());

@@ -24,6 +24,7 @@ pub mod schema;
 mod section;
 mod shape;
 mod suggest;
+mod syntax;
 
 pub use context::Environment;
 pub use describe::{commented_default, json_schema, reference_markdown};

@@ -12,6 +12,7 @@ use crate::include;
 use crate::place::{Place, Source};
 use crate::reader::read_section;
 use crate::schema::Config;
+use crate::syntax::{is_duplicate, repair};
 
 /// The largest file that is read, in bytes. More than any configuration, less than what would hurt.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -30,7 +31,7 @@ pub struct Loaded {
 /// Reads the file at `path`, and what it includes, with this process's environment.
 ///
 /// # Errors
-/// Everything that is wrong with it, not just the first thing (syntax errors hide the rest of their file).
+/// Everything that is wrong with it, not just the first thing.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
     load_with(path, Environment::of_process())
 }
@@ -42,11 +43,11 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 pub fn load_with(path: &Path, environment: Environment) -> Result<Loaded, Diagnostics> {
     let mut context = Context::new(environment);
     let mut files = vec![path.to_owned()];
-    let config = read_source(&mut context, path).and_then(|source| {
-        let mut config = read_config(&mut context, &source)?;
+    let config = read_source(&mut context, path).map(|source| {
+        let mut config = read_config(&mut context, &source);
         files.extend(include::merge(&mut context, &mut config, path.parent().unwrap_or(Path::new(""))));
         check::check(&mut context, &mut config, &source);
-        Some(config)
+        config
     });
     finish(context, config, files)
 }
@@ -66,12 +67,10 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
 pub fn parse_with(name: &str, text: &str, environment: Environment) -> Result<Loaded, Diagnostics> {
     let mut context = Context::new(environment);
     let source = Source::new(name, text);
-    let config = read_config(&mut context, &source).map(|mut config| {
-        include::refuse(&mut context, &config);
-        check::check(&mut context, &mut config, &source);
-        config
-    });
-    finish(context, config, Vec::new())
+    let mut config = read_config(&mut context, &source);
+    include::refuse(&mut context, &config);
+    check::check(&mut context, &mut config, &source);
+    finish(context, Some(config), Vec::new())
 }
 
 fn finish(context: Context, config: Option<Config>, files: Vec<PathBuf>) -> Result<Loaded, Diagnostics> {
@@ -121,18 +120,34 @@ fn utf8(context: &mut Context, name: &str, bytes: Vec<u8>) -> Option<Arc<Source>
     }
 }
 
-/// Reads one file's tables. `None` when its syntax is wrong.
-pub(crate) fn read_config(context: &mut Context, source: &Arc<Source>) -> Option<Config> {
+/// Reads one file's tables, as far as its syntax is right.
+pub(crate) fn read_config(context: &mut Context, source: &Arc<Source>) -> Config {
     let (document, errors) = DeTable::parse_recoverable(source.text());
-    if !errors.is_empty() {
-        for error in errors {
-            let span = error.span().unwrap_or(0..0);
-            let place = Place::new(Arc::clone(source), span);
-            context.report(Diagnostic::error("syntax", &place, error.message()));
-        }
-        return None;
+    if errors.iter().all(is_duplicate) {
+        report_duplicates(context, source, &errors);
+        return read_document(context, source, document.into_inner());
     }
-    let root = DeValue::Table(document.into_inner());
+    let repaired = repair(source.text());
+    for error in repaired.errors {
+        let place = Place::new(Arc::clone(source), error.span);
+        context.report(Diagnostic::error("syntax", &place, error.message));
+    }
+    context.gaps_in(source, repaired.gaps);
+    let (document, duplicates) = DeTable::parse_recoverable(&repaired.text);
+    report_duplicates(context, source, &duplicates);
+    read_document(context, source, document.into_inner())
+}
+
+fn report_duplicates(context: &mut Context, source: &Arc<Source>, errors: &[toml::de::Error]) {
+    for error in errors {
+        let place = Place::new(Arc::clone(source), error.span().unwrap_or(0..0));
+        let complaint = Diagnostic::error("duplicate-key", &place, error.message());
+        context.report(complaint.help("it was given before; remove one of the two"));
+    }
+}
+
+fn read_document(context: &mut Context, source: &Arc<Source>, document: DeTable<'_>) -> Config {
+    let root = DeValue::Table(document);
     let node = Node::over(source, &root, 0..0);
-    Some(read_section(context, node.entries().unwrap_or_default(), node.place(), None))
+    read_section(context, node.entries().unwrap_or_default(), node.place(), None)
 }

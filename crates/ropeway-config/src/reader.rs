@@ -103,7 +103,12 @@ impl<'c, 'a> Reader<'c, 'a> {
 
     fn refuse_unknown(&mut self) {
         let unknown = self.entries.iter().filter(|entry| !self.asked.contains(&entry.key));
-        let complaints: Vec<Diagnostic> = unknown.map(|entry| self.unknown(entry)).collect();
+        let unknown: Vec<&Entry<'_>> = unknown.collect();
+        if self.context.path().is_empty() {
+            let meant = unknown.iter().filter_map(|entry| closest(entry.key, self.asked.iter().copied()));
+            meant.for_each(|table| self.context.note_misspelt(table));
+        }
+        let complaints: Vec<Diagnostic> = unknown.into_iter().map(|entry| self.unknown(entry)).collect();
         complaints.into_iter().for_each(|complaint| self.context.report(complaint));
     }
 

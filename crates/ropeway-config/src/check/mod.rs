@@ -27,25 +27,23 @@ pub(crate) fn check(context: &mut Context, config: &mut Config, source: &Arc<Sou
     routes::check_names(context, config);
     derive::names(config);
     listeners::check(context, config);
-    // A table that could not be read is not missing.
-    if !context.tables_are_missing() {
-        require_something_to_do(context, config, source);
-        references::check(context, config);
-    }
+    require_something_to_do(context, config, source);
+    references::check(context, config);
     routes::check_reachable(context, config);
     servers::check(context, config);
 }
 
 fn require_something_to_do(context: &mut Context, config: &Config, source: &Arc<Source>) {
+    // A table that could not be read is not missing.
     let missing = [
         (
-            config.listeners.is_empty(),
+            config.listeners.is_empty() && !context.may_have_missed("listener"),
             "no-listener",
             "no listener: nothing would listen for clients",
             LISTENER_EXAMPLE,
         ),
         (
-            config.routes.is_empty(),
+            config.routes.is_empty() && !context.may_have_missed("route"),
             "no-route",
             "no route: every request would be answered 404",
             ROUTE_EXAMPLE,

@@ -14,6 +14,10 @@ const MOST_SUGGESTIONS: usize = 50;
 const MOST_LISTED: usize = 20;
 
 pub(super) fn check(context: &mut Context, config: &Config) {
+    // An upstream that could not be read is not unknown.
+    if context.may_have_missed("upstream") {
+        return;
+    }
     let known: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     let known_set: HashSet<&str> = known.iter().copied().collect();
     let used: HashSet<&str> = config.routes.iter().map(|route| route.upstream.as_str()).collect();

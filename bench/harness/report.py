@@ -63,7 +63,7 @@ def judgements(scenario, samples):
     own = samples.get("ropeway")
     if scenario.ceiling is not None:
         yield "a fixed ceiling", scenario.ceiling, results.median(own, scenario.judged_by) if own else None
-    for other in ["nginx", "haproxy", "envoy"]:
+    for other in ["nginx", "haproxy", "envoy", "pingora"]:
         target = scenario.targets.get(other)
         if other not in samples and target is None:
             continue

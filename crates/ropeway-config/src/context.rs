@@ -46,6 +46,8 @@ pub(crate) struct Context {
     pub diagnostics: Vec<Diagnostic>,
     /// The keys that lead to where we are, for messages.
     path: Vec<String>,
+    /// The key that the next value is read as, although the file does not write it.
+    unwritten: Option<&'static str>,
     /// What was left out of which file.
     gaps: Vec<(Arc<Source>, Gap)>,
     /// Tables of these kinds are in the file under a wrong name.
@@ -53,7 +55,8 @@ pub(crate) struct Context {
 }
 
 /// Complaints that a key which could not be read may be the reason of.
-const CONSEQUENCES: [&str; 4] = ["admin-exposed", "missing-key", "timeout-exceeds-interval", "useless-key"];
+const CONSEQUENCES: [&str; 5] =
+    ["admin-exposed", "conflicting-keys", "missing-key", "timeout-exceeds-interval", "useless-key"];
 
 impl Context {
     pub(crate) fn new(environment: Environment) -> Context {
@@ -110,9 +113,25 @@ impl Context {
 
     /// Runs `inner` one key further down.
     pub(crate) fn within<R>(&mut self, key: &str, inner: impl FnOnce(&mut Context) -> R) -> R {
+        if self.unwritten.take() == Some(key) {
+            return inner(self);
+        }
         self.path.push(key.to_owned());
         let result = inner(self);
         self.path.pop();
+        result
+    }
+
+    /// Runs `inner`, which reads a value that stands for a table with only `key` in it: complaints name what the file
+    /// says, not `key`.
+    pub(crate) fn without_naming<R>(
+        &mut self,
+        key: &'static str,
+        inner: impl FnOnce(&mut Context) -> R,
+    ) -> R {
+        self.unwritten = Some(key);
+        let result = inner(self);
+        self.unwritten = None;
         result
     }
 

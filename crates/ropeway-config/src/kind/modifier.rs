@@ -4,6 +4,7 @@ use toml::de::DeValue;
 
 use super::Kind;
 use crate::context::{Context, Node};
+use crate::diagnostic::Diagnostic;
 use crate::place::{Located, Place};
 use crate::shape::{Presence, Shape};
 
@@ -134,6 +135,14 @@ impl<K: Kind> Kind for OrFalse<K> {
     fn read(&self, context: &mut Context, node: Node<'_>) -> Option<Option<K::Value>> {
         match node.value {
             DeValue::Boolean(false) => Some(None),
+            DeValue::Boolean(true) if matches!(self.presence(), Presence::Default(_)) => {
+                let message = format!("`{}` cannot be `true`", context.key());
+                let complaint = Diagnostic::error("wrong-type", &node.place(), message);
+                context.report(
+                    complaint.help("it is on by default: leave it out, or write `false` to switch it off"),
+                );
+                None
+            }
             _ => self.kind.read(context, node).map(Some),
         }
     }

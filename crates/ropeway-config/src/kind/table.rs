@@ -86,7 +86,9 @@ impl<T: Section> Kind for ShortFor<T> {
             return self.table.read(context, node);
         }
         let only = Entry { key: self.key, key_place: node.place(), node };
-        Some(read_section(context, vec![only], node.place(), None))
+        Some(
+            context.without_naming(self.key, |context| read_section(context, vec![only], node.place(), None)),
+        )
     }
 
     fn fallback(&self, place: &Place) -> T {

@@ -30,6 +30,8 @@ pub(crate) trait Text: Sized {
 /// Why a string is not what it should be.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TextError {
+    /// It is of the right kind, but not allowed here.
+    pub is_refused: bool,
     /// Completes "is not ...: "; may be empty.
     pub why: String,
     /// What to write instead in general.
@@ -41,6 +43,11 @@ pub(crate) struct TextError {
 impl TextError {
     pub(crate) fn because(why: impl Into<String>) -> TextError {
         TextError { why: why.into(), ..TextError::default() }
+    }
+
+    /// For what is of the right kind, but not allowed here.
+    pub(crate) fn refused(why: impl Into<String>) -> TextError {
+        TextError { is_refused: true, ..TextError::because(why) }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> TextError {
@@ -120,7 +127,10 @@ impl<T: Text> TextKind<T> {
 }
 
 fn complain(key: &str, node: Node<'_>, what: &str, text: &str, error: TextError) -> Diagnostic {
-    let message = format!("`{key}`: {} is not {what}", quote(text));
+    let message = match error.is_refused {
+        true => format!("`{key}`: {} cannot be used here", quote(text)),
+        false => format!("`{key}`: {} is not {what}", quote(text)),
+    };
     let mut complaint = Diagnostic::error("bad-value", &node.place(), message).label(error.why);
     complaint.help = error.help;
     if let Some(meant) = error.meant {

@@ -34,6 +34,9 @@ fn explain_bind(text: &str) -> TextError {
     if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         return TextError::because("the port is missing").meant(SocketAddr::new(ip, 8080).to_string());
     }
+    if has_impossible_port(text) {
+        return bad_port();
+    }
     let port = text.strip_prefix(':').or_else(|| text.strip_prefix("*:")).unwrap_or(text);
     if port.parse::<u16>().is_ok() {
         let help = format!(
@@ -83,9 +86,10 @@ impl Text for NameServer {
 
     fn parse(text: &str) -> Result<NameServer, TextError> {
         let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-        bare.or_else(|_| text.parse()).map(NameServer).map_err(|_| {
-            TextError::default()
-                .help("write an address such as \"127.0.0.1\", or with a port \"127.0.0.1:53\"")
+        bare.or_else(|_| text.parse()).map(NameServer).map_err(|_| match has_impossible_port(text) {
+            true => bad_port(),
+            false => TextError::default()
+                .help("write an address such as \"127.0.0.1\", or with a port \"127.0.0.1:53\""),
         })
     }
 
@@ -186,6 +190,9 @@ fn parse_name(text: &str) -> Result<ServerAddress, TextError> {
     if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Err(TextError::because("the port is missing").meant(SocketAddr::new(ip, 80).to_string()));
     }
+    if has_impossible_port(text) {
+        return Err(bad_port());
+    }
     let Some((host, port)) = text.rsplit_once(':') else {
         let error = TextError::because("the port is missing");
         return Err(if is_host_name(text) { error.meant(format!("{text}:80")) } else { error });
@@ -205,6 +212,14 @@ fn with_port(authority: &str, scheme: &str) -> String {
         (false, "https") => format!("{authority}:443"),
         (false, _) => format!("{authority}:80"),
     }
+}
+
+/// True for an IP address with a number behind it that is no port.
+fn has_impossible_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_ip = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        is_ip && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_err()
+    })
 }
 
 fn bad_port() -> TextError {

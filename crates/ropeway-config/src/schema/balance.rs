@@ -153,7 +153,7 @@ impl Text for HashKey {
             None if text == "path" => Ok(HashKey::Path),
             None if text == "uri" => Ok(HashKey::Uri),
             None if text == "source_ip" => Ok(HashKey::SourceIp),
-            Some(("header", "host" | "Host")) => Err(TextError::because("not of use: routes choose by host")),
+            Some(("header", "host" | "Host")) => Err(TextError::refused("not of use: routes choose by host")),
             Some(("header", name)) => HeaderName::parse(name).map(HashKey::Header),
             Some(("cookie", name)) => {
                 super::http::Token::parse(name).map(|name| HashKey::Cookie(name.into()))

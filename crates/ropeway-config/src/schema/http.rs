@@ -134,11 +134,11 @@ impl Text for HeaderName {
         }
         if text.eq_ignore_ascii_case("host") {
             return Err(
-                TextError::because("the proxy writes this field itself").help("see `host` of the route")
+                TextError::refused("the proxy writes this field itself").help("see `host` of the route")
             );
         }
         if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(text)) {
-            return Err(TextError::because("the proxy writes this field itself"));
+            return Err(TextError::refused("the proxy writes this field itself"));
         }
         Ok(HeaderName(text.to_owned()))
     }
@@ -226,7 +226,7 @@ impl Text for Method {
             return Err(TextError::because("methods are in upper case").meant(text.to_ascii_uppercase()));
         }
         if text == "CONNECT" {
-            return Err(TextError::because("CONNECT asks for a tunnel, not for an answer"));
+            return Err(TextError::refused("CONNECT asks for a tunnel, not for an answer"));
         }
         Ok(Method(text.to_owned()))
     }

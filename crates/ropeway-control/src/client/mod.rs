@@ -7,11 +7,17 @@ mod table;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 pub use signals::{signal_reload, signal_stop};
 pub use table::status_table;
+
+/// How long an answer may take that is made from memory.
+const READING: Duration = Duration::from_secs(2);
+/// How long it may take to make a change: a reload reads files and waits for first checks.
+const CHANGING: Duration = Duration::from_secs(10);
 
 /// The admin listener of a process.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +34,13 @@ pub enum ClientError {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody listens there, and says nothing.
+    Silent {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// What answered does not seem to be an admin listener.
     Unintelligible {
@@ -50,6 +63,11 @@ impl fmt::Display for ClientError {
                 out,
                 "no admin listener answers at {address}: {source}\n\
                  Is ropeway running? Name another address with --admin."
+            ),
+            Self::Silent { address, waited } => write!(
+                out,
+                "what listens at {address} does not answer within {waited:?}; it may not be the admin listener of \
+                 ropeway\nName another address with --admin."
             ),
             Self::Unintelligible { address } => {
                 write!(out, "what answers at {address} is not the admin listener of ropeway")
@@ -111,8 +129,12 @@ impl AdminClient {
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         let address = self.address;
         let body = body.map(Value::to_string);
-        let answer = http::ask(address, method, path, body.as_deref())
-            .map_err(|source| ClientError::Unreachable { address, source })?
+        let patience = if body.is_some() { CHANGING } else { READING };
+        let answer = http::ask(address, method, path, body.as_deref(), patience)
+            .map_err(|source| match http::is_silence(&source) {
+                true => ClientError::Silent { address, waited: patience },
+                false => ClientError::Unreachable { address, source },
+            })?
             .ok_or(ClientError::Unintelligible { address })?;
         let value: Value =
             serde_json::from_slice(&answer.body).map_err(|_| ClientError::Unintelligible { address })?;

@@ -22,7 +22,7 @@ use crate::current::Current;
 use crate::discovery::{Discovery, Dns, DnsSettings, NamedServer};
 use crate::events::{EventKind, Events};
 use crate::log::{Losses, ProcessLog};
-use crate::logs::Logs;
+use crate::logs::{self, Logs};
 use crate::probe::{CheckedServer, LastCheck, Prober};
 use crate::process;
 use crate::registry::Registry;
@@ -238,11 +238,11 @@ impl Control {
             &registry,
             &Surroundings { generation: 1, descriptors, now_ms: clock.now_ms() },
         );
+        let log = logs::open(&config.log).map_err(StartError::Config)?;
         let settings = Settings { workers, clock, log_buffer: log_buffer(&config) };
         let runtime = Runtime::start(settings, compiled.snapshot).map_err(StartError::Bind)?;
         registry.put_into_service(&compiled.usage, clock.now_ms());
-        let logs =
-            Logs::start(process_log, runtime.log_batches(), &config.log).map_err(StartError::System)?;
+        let logs = Logs::start(process_log, runtime.log_batches(), log).map_err(StartError::System)?;
         let current = Arc::new(Current::new(runtime.snapshot(), clock));
         let dns = Arc::new(Dns::new(dns_settings(&config)));
         let discovery = Discovery::new(Arc::clone(&current), handle.clone(), dns, config.dns.interval);
@@ -321,6 +321,7 @@ impl Control {
             return Err(ReloadError::Draining);
         }
         let before = self.config();
+        let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
         let generation = self.snapshot().generation + 1;
         let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
         let compiled = compile::compile(&config, &self.registry, &surroundings);
@@ -328,6 +329,7 @@ impl Control {
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());
         self.follow(&before, &config, &compiled.named, compiled.checked);
+        self.logs.follow(&before.log, &config.log, log);
         run::report(&warnings);
         let diff = Diff {
             generation,
@@ -372,7 +374,6 @@ impl Control {
         }
         self.discovery.reconcile(named);
         self.probes.reconcile(checked);
-        self.logs.follow(&before.log, &now.log);
     }
 
     /// Lets a server finish what it has, takes it out at once, or takes it back. Holds until the configuration of the

@@ -4,10 +4,11 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ropeway_config::schema::{self, LogLevel, LogOutput};
+use ropeway_config::schema::{self, AccessLog as AccessLogTable, LogLevel, LogOutput};
+use ropeway_config::{Diagnostic, Diagnostics};
 use ropeway_proxy::access_log::{LogBatch, LogReceiver};
 
-use crate::log::{AccessLog, BatchSource, Destination, Format, Losses, ProcessLog};
+use crate::log::{AccessLog, BatchSource, Destination, Format, Losses, ProcessLog, Sink};
 
 /// The process's own log and the access log.
 #[derive(Debug)]
@@ -19,30 +20,27 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Begins to write access records, as `config` says. Without an access log in the configuration nothing arrives
-    /// until a reload brings one.
+    /// Begins to write access records to `sink`. Without an access log in the configuration nothing arrives until a
+    /// reload brings one.
     pub(crate) fn start(
         process: Option<ProcessLog>,
         records: Option<LogReceiver>,
-        config: &schema::Log,
+        sink: Sink,
     ) -> io::Result<Self> {
-        let access =
-            records.map(|records| AccessLog::start(Records(records), destination(config))).transpose()?;
+        let access = records.map(|records| AccessLog::start(Records(records), sink)).transpose()?;
         Ok(Self { process, access: Mutex::new(access) })
     }
 
-    /// Follows a new configuration.
-    pub(crate) fn follow(&self, before: &schema::Log, now: &schema::Log) {
+    /// Follows a new configuration. `sink` is where access records go from now on, if that changed.
+    pub(crate) fn follow(&self, before: &schema::Log, now: &schema::Log, sink: Option<Sink>) {
         if before.level != now.level
             && let Some(process) = &self.process
             && let Err(error) = process.set_level(level(now.level))
         {
             tracing::error!(%error, "the log level stays as it was");
         }
-        if destination(before) != destination(now)
-            && let Some(access) = &*self.access()
-        {
-            access.redirect(destination(now));
+        if let (Some(sink), Some(access)) = (sink, &*self.access()) {
+            access.redirect(sink);
         }
     }
 
@@ -67,6 +65,36 @@ impl Logs {
     fn access(&self) -> MutexGuard<'_, Option<AccessLog>> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens the destination of the access log.
+///
+/// # Errors
+/// When it cannot be written, with the place where `config` names it.
+pub(crate) fn open(config: &schema::Log) -> Result<Sink, Diagnostics> {
+    let destination = destination(config);
+    Sink::opened(destination.clone()).map_err(|error| {
+        let access = config.access.as_ref();
+        Diagnostics(access.map(|access| unwritable(access, &destination, &error)).into_iter().collect())
+    })
+}
+
+/// [`open`], if `now` has another destination than `before`. One that stays and broke meanwhile is no reason to refuse a
+/// reload.
+pub(crate) fn open_changed(before: &schema::Log, now: &schema::Log) -> Result<Option<Sink>, Diagnostics> {
+    let has_changed = destination(before) != destination(now);
+    has_changed.then(|| open(now)).transpose()
+}
+
+fn unwritable(access: &AccessLogTable, file: &Destination, error: &io::Error) -> Diagnostic {
+    let message = format!("the access log cannot be written to {file} (`log.access.output`): {error}");
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "create the directory, or name a file in another",
+        io::ErrorKind::PermissionDenied => "let the user that runs ropeway write there, or name another file",
+        io::ErrorKind::IsADirectory => "name a file in this directory",
+        _ => "name another file, or `stdout`",
+    };
+    Diagnostic::error("unwritable-log", &access.output.place, message).help(help)
 }
 
 /// Installs the process's own log. `None` when there is one already.

@@ -242,3 +242,44 @@ async fn without_a_file_there_is_nothing_to_reload() {
     assert!(matches!(control.reload(), Err(ReloadError::NoFile)));
     control.finish();
 }
+
+/// A configuration whose access log goes to `log`.
+fn logging_to(log: &std::path::Path) -> String {
+    format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
+         [upstream.app]\nservers = [\"127.0.0.1:1\"]\n[log.access]\noutput = \"{}\"\n",
+        log.display()
+    )
+}
+
+#[tokio::test]
+async fn an_access_log_that_cannot_be_written_refuses_the_start() {
+    let directory = TestDirectory::new();
+    let file = directory.path().join("ropeway.toml");
+    std::fs::write(&file, logging_to(&directory.path().join("missing/access.log"))).unwrap();
+    let config = ropeway_config::load(&file).unwrap().config;
+    let input =
+        StartInput { config, source: Source::File(file), process_log: None, handle: Handle::current() };
+    let Err(StartError::Config(errors)) = Control::start(input) else { panic!("it started") };
+    let text = errors.to_string();
+    for part in ["missing/access.log", "log.access.output", "No such file", "create the directory"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_log_that_cannot_be_written_refuses_the_reload_unless_it_was_there_before() {
+    let logs = TestDirectory::new();
+    let inner = logs.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let lab = Lab::start(&logging_to(&inner.join("access.log")));
+    let Err(ReloadError::Config(errors)) = lab.reload(&logging_to(logs.path())) else { panic!("reloaded") };
+    assert_eq!(errors.iter().map(|error| error.code).collect::<Vec<_>>(), ["unwritable-log"]);
+    assert_eq!(lab.control.snapshot().generation, 1);
+    // What breaks while the process runs is no reason to keep the operator from other changes.
+    std::fs::remove_dir_all(&inner).unwrap();
+    assert!(lab.reload(&(logging_to(&inner.join("access.log")) + "[limits]\nrequests = 9\n")).is_ok());
+    std::fs::create_dir(&inner).unwrap();
+    assert!(lab.reload(&logging_to(&inner.join("other.log"))).is_ok());
+    assert!(inner.join("other.log").exists());
+}

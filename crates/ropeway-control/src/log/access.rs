@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Destination;
 use super::report_gate::ReportGate;
 use super::sink::{Lost, Sink};
 
@@ -58,21 +57,17 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Orders {
     reopen: bool,
-    destination: Option<Destination>,
+    sink: Option<Sink>,
 }
 
 impl AccessLog {
-    /// Starts the thread. A destination that cannot be opened is reported like any later failure.
+    /// Starts the thread. If `sink` is not open and cannot be opened, that is reported like any later failure.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(source: impl BatchSource, destination: Destination) -> io::Result<Self> {
+    pub fn start(source: impl BatchSource, sink: Sink) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let writer = Writer {
-            sink: Sink::new(destination),
-            gate: ReportGate::new(REPORT_INTERVAL),
-            shared: Arc::clone(&shared),
-        };
+        let writer = Writer { sink, gate: ReportGate::new(REPORT_INTERVAL), shared: Arc::clone(&shared) };
         let thread =
             std::thread::Builder::new().name("ropeway-log".to_owned()).spawn(move || writer.run(&source))?;
         Ok(Self { shared, thread: Some(thread) })
@@ -84,8 +79,8 @@ impl AccessLog {
     }
 
     /// Writes to another destination from now on.
-    pub fn redirect(&self, destination: Destination) {
-        self.order(|orders| orders.destination = Some(destination));
+    pub fn redirect(&self, sink: Sink) {
+        self.order(|orders| orders.sink = Some(sink));
     }
 
     /// What was lost so far.
@@ -137,12 +132,10 @@ impl Writer {
             return;
         }
         let orders = std::mem::take(&mut *self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        match orders.destination {
-            Some(destination) if destination != *self.sink.destination() => {
-                self.sink = Sink::new(destination);
-            }
-            _ if orders.reopen => self.sink.close(),
-            _ => {}
+        match orders.sink {
+            Some(sink) => self.sink = sink,
+            None if orders.reopen => self.sink.close(),
+            None => {}
         }
         self.open();
     }
@@ -188,6 +181,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::log::Destination;
     use crate::log::test_directory::TestDirectory;
 
     struct Queue(mpsc::Receiver<Vec<u8>>);
@@ -202,7 +196,11 @@ mod tests {
 
     fn start(path: &Path) -> (mpsc::Sender<Vec<u8>>, AccessLog) {
         let (sender, receiver) = mpsc::channel();
-        (sender, AccessLog::start(Queue(receiver), Destination::File(path.to_owned())).unwrap())
+        (sender, AccessLog::start(Queue(receiver), sink(path)).unwrap())
+    }
+
+    fn sink(path: &Path) -> Sink {
+        Sink::new(Destination::File(path.to_owned()))
     }
 
     fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -265,7 +263,7 @@ mod tests {
         let (sender, log) = start(&first);
         sender.send(b"one\n".to_vec()).unwrap();
         wait_until("the first line is written", || text(&first) == "one\n");
-        log.redirect(Destination::File(second.clone()));
+        log.redirect(sink(&second));
         wait_until("the second file is opened", || second.exists());
         sender.send(b"two\n".to_vec()).unwrap();
         drop(log);

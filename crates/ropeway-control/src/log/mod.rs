@@ -10,6 +10,7 @@ mod sink;
 pub use access::{AccessLog, BatchSource, Losses};
 pub use destination::Destination;
 pub use process::{Format, ProcessLog};
+pub use sink::Sink;
 
 #[cfg(test)]
 pub(crate) mod test_directory;

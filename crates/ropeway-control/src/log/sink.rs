@@ -8,7 +8,7 @@ use super::Destination;
 
 /// An open destination, or one that is opened with the next write.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub struct Sink {
     destination: Destination,
     output: Option<Output>,
     /// The last write failed in the middle of a line, so that the next one starts with a line break.
@@ -33,8 +33,21 @@ pub(super) struct Lost {
 
 impl Sink {
     /// A sink that opens its destination with the first write.
-    pub(super) fn new(destination: Destination) -> Self {
+    #[must_use]
+    pub fn new(destination: Destination) -> Self {
         Self { destination, output: None, torn: false }
+    }
+
+    /// A sink whose destination is open. A pipe is opened with the first write all the same: that waits for its reader.
+    ///
+    /// # Errors
+    /// When the destination cannot be opened.
+    pub fn opened(destination: Destination) -> io::Result<Self> {
+        let mut sink = Self::new(destination);
+        if !sink.destination.is_pipe() {
+            sink.open()?;
+        }
+        Ok(sink)
     }
 
     /// Where it writes.

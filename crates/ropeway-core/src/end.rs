@@ -118,6 +118,17 @@ end_reasons! {
     /// A tunnel saw no byte for longer than its time-out.
     TunnelTimeout, "tunnel_timeout", 0, Nobody, "The tunnel was idle for longer than its time-out.";
 
+    /// The TLS handshake failed.
+    TlsHandshake, "tls_handshake_failed", 499, Client, "The TLS handshake failed.";
+    /// The TLS handshake was not complete in time.
+    TlsTimeout, "tls_handshake_timeout", 499, Client, "The TLS handshake was not complete in time.";
+    /// The client speaks HTTP in the clear where TLS is expected.
+    PlainOnTls, "plain_on_tls", 400, Client, "This port speaks HTTPS; the request came without encryption.";
+    /// The PROXY header is missing, malformed, or from somebody who is not trusted.
+    BadProxyHeader, "bad_proxy_header", 499, Client, "The PROXY header is missing or malformed.";
+    /// RFC 9110, section 15.5.20: the connection was made for another host.
+    Misdirected, "misdirected", 421, Client, "This host is not served on a connection that was made for another.";
+
     /// RFC 9112: the message is malformed.
     BadRequest, "bad_request", 400, Client, "The request is malformed.";
     /// The path has dot segments or a backslash, so that servers could read it in different ways.
@@ -172,6 +183,8 @@ end_reasons! {
     ConnectFailed, "connect_failed", 502, Upstream, "The connection to the server failed.";
     /// The server did not accept the connection in time.
     ConnectTimeout, "connect_timeout", 504, Upstream, "The server did not accept the connection in time.";
+    /// The TLS handshake with the server failed, or it does not speak TLS.
+    ServerTls, "server_tls_failed", 502, Upstream, "The TLS handshake with the server failed.";
     /// No local port, descriptor or memory for the connection.
     LocalResources, "local_resources", 503, System, "The proxy ran out of ports, descriptors or memory.";
     /// The server closed the connection before a response head.

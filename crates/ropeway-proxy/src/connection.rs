@@ -14,12 +14,21 @@ use crate::buffers::HEAD_READ;
 use crate::counters::ListenerCounters;
 use crate::deadline::DeadlineSlot;
 use crate::exchange::{self, After, End, Exchange, Step};
+use crate::http2;
 use crate::link::{Link, Noise};
-use crate::snapshot::Listener;
+use crate::snapshot::{Http2Limits, Listener};
+use crate::tls::{self, Secured};
 use crate::worker::Worker;
 
 /// Bytes of a client that are read and dropped after the last response, before the connection is closed.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is known of a client that came by TLS.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    /// Index of the [`crate::tls::TlsProfile`] that its SNI led to.
+    pub profile: usize,
+}
 
 /// A client's connection.
 #[derive(Debug)]
@@ -28,12 +37,30 @@ pub(crate) struct Client {
     pub listener: Arc<Listener>,
     pub arrival: Arrival,
     pub slot: DeadlineSlot,
+    /// What TLS has shown of the client.
+    pub tls: Option<Identity>,
     worker: Rc<Worker>,
     /// When to notice that the client goes away: a request that is answered sooner does not need it.
     watch_at: u64,
     requests: u32,
     in_request: bool,
+    opened: Rc<Opened>,
+}
+
+/// A connection that is counted as open, for as long as it or one of its streams lives.
+#[derive(Debug)]
+struct Opened {
+    listener: Arc<Listener>,
+    worker: usize,
     _admission: Admission,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(counters) = self.listener.live.counters.of(self.worker) {
+            counters.closed.bump();
+        }
+    }
 }
 
 impl Client {
@@ -48,18 +75,49 @@ impl Client {
         if let Some(counters) = listener.live.counters.of(worker.index) {
             counters.accepted.bump();
         }
+        let opened = Opened { listener: Arc::clone(&listener), worker: worker.index, _admission: admission };
         let slot = worker.deadlines.slot();
         Self {
             link,
             listener,
             arrival,
+            tls: None,
             watch_at: slot.after(0),
             slot,
             worker: Rc::clone(worker),
             requests: 0,
             in_request: false,
-            _admission: admission,
+            opened: Rc::new(opened),
         }
+    }
+
+    /// A stream of this connection.
+    pub fn for_stream(&mut self, worker: &Rc<Worker>, link: Link) -> Self {
+        self.requests = self.requests.saturating_add(1);
+        Self {
+            link,
+            listener: Arc::clone(&self.listener),
+            arrival: self.arrival,
+            slot: worker.deadlines.slot(),
+            tls: self.tls,
+            watch_at: 0,
+            worker: Rc::clone(worker),
+            requests: 0,
+            in_request: false,
+            opened: Rc::clone(&self.opened),
+        }
+    }
+
+    /// The exchange of a request of which `arrived` bytes are here.
+    pub fn begin_exchange(&mut self, worker: &Worker, arrived: usize) -> Box<Exchange> {
+        let mut exchange = worker.take_exchange();
+        exchange.id = worker.next_request_id();
+        exchange.client_ip = self.arrival.peer;
+        exchange.times.started = worker.shared.clock.now_us();
+        exchange.received_before = self.link.received.saturating_sub(arrived as u64);
+        exchange.sent_before = self.link.sent;
+        self.begin_request();
+        exchange
     }
 
     fn begin_request(&mut self) {
@@ -114,9 +172,6 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.end_request();
-        if let Some(counters) = self.counters(&self.worker) {
-            counters.closed.bump();
-        }
         if std::thread::panicking()
             && let Some(counters) = self.worker.counters()
         {
@@ -137,6 +192,17 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
             Poll::Ready(())
         })
         .await;
+        if let Some(tls) = client.listener.tls.clone()
+            && Box::pin(tls::secure(&worker, &mut client, &tls)).await == Secured::No
+        {
+            client.link.clear(&worker.buffers);
+            return;
+        }
+        if let Some(limits) = client.listener.http2
+            && poll_fn(|cx| poll_speaks_http2(cx, &worker, &mut client, &limits)).await
+        {
+            return Box::pin(http2::server::serve(worker, client, limits)).await;
+        }
         loop {
             let Some(mut exchange) = receive(&worker, &mut client).await else { break };
             let after = poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
@@ -150,7 +216,52 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
                 }
             }
         }
+        poll_fn(|cx| {
+            client.link.announce_end(cx);
+            Poll::Ready(())
+        })
+        .await;
         client.link.clear(&worker.buffers);
+    }
+}
+
+/// What every HTTP/2 connection of a client begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether the client speaks HTTP/2: by ALPN, or, where that is allowed without, by its first bytes.
+fn poll_speaks_http2(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    limits: &Http2Limits,
+) -> Poll<bool> {
+    if let Some(session) = client.link.session() {
+        return Poll::Ready(session.state().alpn_protocol() == Some(b"h2"));
+    }
+    if !limits.prior_knowledge {
+        return Poll::Ready(false);
+    }
+    let due = client.watch_at.saturating_add(client.listener.timeouts.head_ms);
+    loop {
+        let inbox = client.link.inbox.as_slice();
+        if !inbox.iter().zip(PREFACE).all(|(byte, wanted)| byte == wanted) || client.slot.has_passed(due) {
+            return Poll::Ready(false);
+        }
+        if inbox.len() >= PREFACE.len() {
+            return Poll::Ready(true);
+        }
+        let scratch = &mut *worker.scratch.borrow_mut();
+        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
+        match client.link.poll_read(cx, space) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
+            }
+            Poll::Ready(_) => return Poll::Ready(false),
+            Poll::Pending => {
+                client.slot.arm(due);
+                return Poll::Pending;
+            }
+        }
     }
 }
 
@@ -255,13 +366,7 @@ impl Receiving {
 
     /// The first bytes of a request are here.
     fn begin(&mut self, arrived: usize, worker: &Worker, client: &mut Client) -> Box<Exchange> {
-        let mut exchange = worker.take_exchange();
-        exchange.id = worker.next_request_id();
-        exchange.client_ip = client.arrival.peer;
-        exchange.times.started = worker.shared.clock.now_us();
-        exchange.received_before = client.link.received.saturating_sub(arrived as u64);
-        exchange.sent_before = client.link.sent;
-        client.begin_request();
+        let exchange = client.begin_exchange(worker, arrived);
         self.due = client.slot.after(client.listener.timeouts.head_ms);
         exchange
     }
@@ -289,7 +394,7 @@ impl Receiving {
 }
 
 /// A request that was not understood, or did not arrive: nothing can follow it.
-fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
+pub(crate) fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
     exchange.keep_client = false;
     exchange.step = Step::Refuse(end);
     exchange
@@ -297,8 +402,8 @@ fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
 
 /// Closes in a way that lets the client read the response: our side ends first, and what the client still sends is
 /// dropped for a while. Closing with unread bytes would send a reset, which can destroy the response on its way.
-async fn linger(worker: &Worker, client: &mut Client) {
-    if client.link.shutdown_write().is_err() {
+pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
+    if poll_fn(|cx| Poll::Ready(client.link.shutdown_write(cx))).await.is_err() {
         return;
     }
     let due = client.slot.after(client.listener.timeouts.linger_ms);

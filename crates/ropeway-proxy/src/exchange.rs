@@ -33,7 +33,6 @@ use crate::connect::Race;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
 use crate::pool::{Pool, ServerLink};
-use crate::relay::Pump;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Elsewhere, HashKey, Server, Upstream};
@@ -131,12 +130,12 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
     request::check(&exchange.request, route)?;
     request::prepare(exchange, client, route);
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
-    let framing = exchange.request.framing();
-    exchange.upload = Pump::new(framing, framing, &client.listener.body_limits).limited_to(route.max_body);
     exchange.max_body = route.max_body;
-    if let Some((_, share)) = view.upstream(route) {
+    if let Some((upstream, share)) = view.upstream(route) {
+        exchange.to_stream = upstream.http2;
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
+    exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)
 }
 
@@ -223,6 +222,7 @@ fn send(
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
     link.begin_attempt();
     link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;
+    exchange.upload.finish(&mut link.link).map_err(|_| Failure::unsent())?;
     wait::begin_response(worker, asked.route, exchange);
     Ok(Step::Respond)
 }
@@ -238,7 +238,8 @@ fn respond(
         return Poll::Ready(Err(Failure::unsent()));
     };
     let Asked { route, upstream, server, .. } = asked;
-    let passage = Passage { worker, route, upstream, server, reused: link.served > 0 };
+    let (reused, from_stream) = (link.served > 0, link.link.is_stream());
+    let passage = Passage { worker, route, upstream, server, reused, from_stream };
     let next = response::poll(cx, &passage, client, exchange, &mut link);
     exchange.server = Some(link);
     let next = ready!(next)?;
@@ -292,7 +293,7 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
         report::bytes(asked.counters, &link);
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
-        if exchange.keep_server && exchange.download.is_done() && link.is_clean() {
+        if exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.keep_alive, seconds);

@@ -1,12 +1,18 @@
 //! One connection's socket, with the bytes that wait on either side of it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use h2::Reason;
+use ropeway_core::http1::Head;
 
 use crate::buffers::{BufferPool, Pending};
+use crate::http2::Stream;
 use crate::sys::send_room::send_room;
 use crate::sys::socket::Socket;
+use crate::tls::Session;
 
 /// What a peer that should be silent did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +25,13 @@ pub(crate) enum Noise {
     Gone,
 }
 
-/// A socket and its queues.
+/// A connection, or a stream that is as good as one, and its queues.
 #[derive(Debug)]
 pub(crate) struct Link {
-    socket: Socket,
+    transport: Transport,
     /// Bytes that were read and not used yet.
     pub inbox: Pending,
-    /// Bytes that were to be written and did not fit.
+    /// Bytes, encrypted where that is to be, that were to be written and did not fit.
     pub outbox: Pending,
     /// Bytes read since the connection opened.
     pub received: u64,
@@ -33,20 +39,75 @@ pub(crate) struct Link {
     pub sent: u64,
 }
 
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    /// A socket, and on a secured connection the session that encrypts and decrypts.
+    Socket(Socket, Option<Box<Session>>),
+    /// A stream of an HTTP/2 connection.
+    Stream(Box<Stream>),
+}
+
 impl Link {
     pub fn new(socket: Socket) -> Self {
-        Self { socket, inbox: Pending::default(), outbox: Pending::default(), received: 0, sent: 0 }
+        Self::over(Transport::Socket(socket, None))
+    }
+
+    pub fn of_stream(stream: Stream) -> Self {
+        Self::over(Transport::Stream(Box::new(stream)))
+    }
+
+    fn over(transport: Transport) -> Self {
+        Self { transport, inbox: Pending::default(), outbox: Pending::default(), received: 0, sent: 0 }
+    }
+
+    /// From now on all bytes are encrypted; the handshake comes first.
+    pub fn secure(&mut self, session: Session) {
+        if let Transport::Socket(_, slot) = &mut self.transport {
+            *slot = Some(Box::new(session));
+        }
+    }
+
+    /// The TLS session, where there is one.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.transport {
+            Transport::Socket(_, session) => session.as_deref(),
+            Transport::Stream(_) => None,
+        }
+    }
+
+    /// Whether the link is a stream, which carries one exchange and marks the ends of bodies itself.
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        matches!(self.transport, Transport::Stream(_))
+    }
+
+    /// Goes on with the handshake until it is complete. Ready at once on a connection that is not secured.
+    ///
+    /// # Errors
+    ///
+    /// See [`Session::poll_handshake`].
+    pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Socket(socket, Some(session)) => session.poll_handshake(cx, socket),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     /// Reads once. `Ok(0)` is the end of the stream.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(self.socket.poll_read(cx, into))?;
+        let poll = match &mut self.transport {
+            Transport::Socket(socket, None) => socket.poll_read(cx, into),
+            Transport::Socket(socket, Some(session)) => session.poll_read(cx, socket, into),
+            Transport::Stream(stream) => stream.poll_read(cx, into),
+        };
+        let count = ready!(poll)?;
         self.received += count as u64;
         Poll::Ready(Ok(count))
     }
 
-    /// Writes `head`, then `body`. What the socket does not take now waits in the outbox; the caller stops
+    /// Writes `head`, then `body`. What the peer does not take now waits in the outbox; the caller stops
     /// producing until [`Self::poll_flush`] has emptied it.
     #[inline]
     pub fn send(
@@ -56,41 +117,81 @@ impl Link {
         body: &[u8],
         pool: &BufferPool,
     ) -> io::Result<()> {
-        let mut written = 0;
         self.sent += (head.len() + body.len()) as u64;
-        if self.outbox.is_empty() {
-            written = match self.socket.poll_write(cx, head, body) {
-                Poll::Ready(result) => result?,
-                Poll::Pending => 0,
-            };
+        let outbox = &mut self.outbox;
+        match &mut self.transport {
+            Transport::Socket(socket, None) => {
+                write([head, body], outbox, pool, |head, body| socket.poll_write(cx, head, body))
+            }
+            Transport::Socket(socket, Some(session)) => session
+                .encrypt([head, body], |records| {
+                    write([records, &[]], outbox, pool, |head, body| socket.poll_write(cx, head, body))
+                })
+                .flatten(),
+            Transport::Stream(stream) => {
+                write([head, body], outbox, pool, |head, body| stream.poll_write(cx, head, body))
+            }
         }
-        self.outbox.append(head.get(written..).unwrap_or_default(), pool);
-        self.outbox.append(body.get(written.saturating_sub(head.len())..).unwrap_or_default(), pool);
-        Ok(())
+    }
+
+    /// Says that nothing follows what was sent so far but these trailers. Only a stream marks that; elsewhere the body
+    /// did it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    #[inline]
+    pub fn finish(&mut self, trailers: Option<&Head>) -> io::Result<()> {
+        match &mut self.transport {
+            Transport::Socket(..) => Ok(()),
+            Transport::Stream(stream) => stream.finish(trailers, self.outbox.is_empty()),
+        }
+    }
+
+    /// The trailers that came by other means than the bytes that were read, as a section of HTTP/1.1.
+    pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
+        match &mut self.transport {
+            Transport::Socket(..) => None,
+            Transport::Stream(stream) => stream.take_trailers(),
+        }
     }
 
     /// Writes what waits.
+    #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
             let waiting = std::mem::take(&mut self.outbox);
-            let poll = self.socket.poll_write(cx, waiting.as_slice(), &[]);
+            let poll = match &mut self.transport {
+                Transport::Socket(socket, _) => socket.poll_write(cx, waiting.as_slice(), &[]),
+                Transport::Stream(stream) => stream.poll_write(cx, waiting.as_slice(), &[]),
+            };
             self.outbox = waiting;
             match ready!(poll)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.outbox.consume(count, pool),
             }
         }
-        Poll::Ready(Ok(()))
+        match &mut self.transport {
+            Transport::Socket(..) => Poll::Ready(Ok(())),
+            Transport::Stream(stream) => Poll::Ready(stream.flush()),
+        }
     }
 
-    /// About how many bytes the socket takes at once. A socket that cannot be asked takes little.
+    /// About how many bytes the peer takes at once. A socket that cannot be asked takes little.
     pub fn send_room(&self) -> usize {
-        send_room(self.as_fd()).unwrap_or_default()
+        match &self.transport {
+            Transport::Socket(socket, _) => send_room(socket.as_fd()).unwrap_or_default(),
+            Transport::Stream(stream) => stream.room(),
+        }
     }
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.
     pub fn poll_noise(&mut self, cx: &mut Context<'_>) -> Poll<Noise> {
-        let Ok(flags) = ready!(self.socket.poll_readable(cx)) else { return Poll::Ready(Noise::Gone) };
+        let socket = match &mut self.transport {
+            Transport::Socket(socket, _) => socket,
+            Transport::Stream(stream) => return stream.poll_reset(cx).map(|()| Noise::Gone),
+        };
+        let Ok(flags) = ready!(socket.poll_readable(cx)) else { return Poll::Ready(Noise::Gone) };
         Poll::Ready(if flags.is_write_closed() {
             Noise::Gone
         } else if flags.is_read_closed() {
@@ -103,24 +204,50 @@ impl Link {
     /// Whether an idle connection may be used: nothing arrived on it, no end of stream either. Reads the
     /// readiness that the event loop keeps; no system call.
     pub fn is_quiet(&self) -> bool {
-        self.inbox.is_empty() && self.socket.is_quiet()
+        let Transport::Socket(socket, session) = &self.transport else { return false };
+        let silent = session.as_ref().is_none_or(|session| !session.holds_input());
+        silent && self.inbox.is_empty() && socket.is_quiet()
     }
 
     /// Whether the event loop would tell of a peer that goes away.
     #[inline]
     pub fn is_watched(&self) -> bool {
-        self.socket.is_watched()
+        match &self.transport {
+            Transport::Socket(socket, _) => socket.is_watched(),
+            Transport::Stream(_) => true,
+        }
+    }
+
+    /// Tells a peer on a secured connection that nothing follows, as far as the socket takes it.
+    pub fn announce_end(&mut self, cx: &mut Context<'_>) {
+        if let Transport::Socket(socket, Some(session)) = &mut self.transport
+            && self.outbox.is_empty()
+        {
+            // A peer that is gone need not be told.
+            session.close(|alert| drop(socket.poll_write(cx, alert, &[])));
+        }
     }
 
     /// Sends the end of the stream; the other direction stays open.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Write).map_err(io::Error::from)
+    pub fn shutdown_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.announce_end(cx);
+        match &mut self.transport {
+            Transport::Socket(socket, _) => {
+                rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Write).map_err(io::Error::from)
+            }
+            Transport::Stream(stream) => stream.finish(None, true),
+        }
     }
 
     /// Makes the close that follows a reset, so that the peer sees that its data is incomplete.
-    pub fn reset_on_close(&self) {
-        // A socket that cannot be told closes in the ordinary way.
-        let _ = rustix::net::sockopt::set_socket_linger(self.as_fd(), Some(std::time::Duration::ZERO));
+    pub fn reset_on_close(&mut self) {
+        match &mut self.transport {
+            Transport::Socket(socket, _) => {
+                // A socket that cannot be told closes in the ordinary way.
+                let _ = rustix::net::sockopt::set_socket_linger(socket.as_fd(), Some(Duration::ZERO));
+            }
+            Transport::Stream(stream) => stream.reset(Reason::INTERNAL_ERROR),
+        }
     }
 
     /// Gives the memory of both queues back.
@@ -130,8 +257,22 @@ impl Link {
     }
 }
 
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+/// Writes what is taken now, and keeps the rest for later.
+#[inline]
+fn write(
+    [head, body]: [&[u8]; 2],
+    outbox: &mut Pending,
+    pool: &BufferPool,
+    poll_write: impl FnOnce(&[u8], &[u8]) -> Poll<io::Result<usize>>,
+) -> io::Result<()> {
+    let mut written = 0;
+    if outbox.is_empty() {
+        written = match poll_write(head, body) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => 0,
+        };
     }
+    outbox.append(head.get(written..).unwrap_or_default(), pool);
+    outbox.append(body.get(written.saturating_sub(head.len())..).unwrap_or_default(), pool);
+    Ok(())
 }

@@ -34,9 +34,9 @@ impl ServerLink {
         (self.link.received.saturating_sub(self.before.0), self.link.sent.saturating_sub(self.before.1))
     }
 
-    /// Whether nothing of the last exchange is left in it.
-    pub fn is_clean(&self) -> bool {
-        self.link.inbox.is_empty() && self.link.outbox.is_empty()
+    /// Whether it may carry another exchange: nothing of the last one is left in it.
+    pub fn is_reusable(&self) -> bool {
+        !self.link.is_stream() && self.link.inbox.is_empty() && self.link.outbox.is_empty()
     }
 }
 

@@ -105,6 +105,11 @@ impl Pump {
         self.done
     }
 
+    /// How the body is framed on its way out.
+    pub fn sink(&self) -> BodyFraming {
+        self.encoder.framing()
+    }
+
     /// Whether the sink can tell a complete body from one that was cut off.
     pub fn marks_its_end(&self) -> bool {
         self.encoder.framing() != BodyFraming::UntilClose
@@ -143,7 +148,10 @@ impl Pump {
             };
             self.settle(worker);
             if count == 0 {
-                self.end_of_stream(cx, &mut scratch.output, to, &worker.buffers)?;
+                let trailers = from.take_trailers();
+                self.end_of_stream(trailers.as_deref(), &mut scratch.output)?;
+                to.send(cx, &scratch.output, &[], &worker.buffers).map_err(PumpError::Sink)?;
+                self.finish(to)?;
                 continue;
             }
             let input = scratch.input.get(..count).unwrap_or_default();
@@ -171,6 +179,7 @@ impl Pump {
                 output.extend_from_slice(std::mem::take(&mut data));
             }
             to.send(cx, output, data, pool).map_err(PumpError::Sink)?;
+            self.finish(to)?;
             if input.len() >= PIECE_READ {
                 self.appetite = appetite_for(to);
             }
@@ -180,7 +189,13 @@ impl Pump {
         if !output.is_empty() {
             to.send(cx, output, &[], pool).map_err(PumpError::Sink)?;
         }
+        self.finish(to)?;
         Ok(used)
+    }
+
+    /// Lets the sink mark the end of the body, once there is one.
+    pub fn finish(&self, to: &mut Link) -> Result<(), PumpError> {
+        if self.done { to.finish(self.decoder.trailers()).map_err(PumpError::Sink) } else { Ok(()) }
     }
 
     /// Like [`Self::forward`], but only appends to `output`.
@@ -227,17 +242,14 @@ impl Pump {
         Ok(())
     }
 
-    fn end_of_stream(
-        &mut self,
-        cx: &mut Context<'_>,
-        output: &mut Vec<u8>,
-        to: &mut Link,
-        pool: &BufferPool,
-    ) -> Result<(), PumpError> {
-        self.decoder.finish_at_eof().map_err(|_| PumpError::SourceEnded)?;
+    fn end_of_stream(&mut self, trailers: Option<&[u8]>, output: &mut Vec<u8>) -> Result<(), PumpError> {
+        match trailers {
+            Some(trailers) => self.decoder.end_with_trailers(trailers).map_err(PumpError::Malformed)?,
+            None => self.decoder.finish_at_eof().map_err(|_| PumpError::SourceEnded)?,
+        }
         self.done = true;
-        self.encoder.write_end(None, output);
-        to.send(cx, output, &[], pool).map_err(PumpError::Sink)
+        self.encoder.write_end(self.decoder.trailers(), output);
+        Ok(())
     }
 
     fn wait(&mut self, end: Waiting, worker: &Worker) -> Poll<Result<(), PumpError>> {

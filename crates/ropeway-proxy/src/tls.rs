@@ -1,9 +1,15 @@
 //! TLS towards clients and servers, as the control plane hands it over: built, checked, and ready to use.
 
+mod handshake;
+mod session;
+
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
+
+pub(crate) use self::handshake::{Handshakes, Secured, secure};
+pub(crate) use self::session::{Session, WireBuffers};
 
 /// TLS of one listener.
 #[derive(Debug)]
@@ -37,7 +43,9 @@ impl ListenerTls {
         let parent = host.split_once('.').map(|(_, parent)| parent);
         let exact = |name: &str| name.eq_ignore_ascii_case(host);
         let wildcard = |name: &str| {
-            name.strip_prefix("*.").zip(parent).is_some_and(|(name, parent)| name.eq_ignore_ascii_case(parent))
+            name.strip_prefix("*.")
+                .zip(parent)
+                .is_some_and(|(name, parent)| name.eq_ignore_ascii_case(parent))
         };
         let find = |matches: &dyn Fn(&str) -> bool| {
             self.profiles.iter().position(|profile| profile.names.iter().any(|name| matches(name)))

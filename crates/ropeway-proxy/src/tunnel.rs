@@ -85,7 +85,7 @@ impl Direction {
             if *self == Self::Ending {
                 *self = Self::Closed;
                 // A socket that is closed already needs no end of stream.
-                let _ = to.shutdown_write();
+                let _ = to.shutdown_write(cx);
                 return Ok(());
             }
             if !from.inbox.is_empty() {

@@ -18,6 +18,7 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
+use crate::tls::{Handshakes, WireBuffers};
 use crate::upstream::Upstream;
 
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     pub deadlines: Rc<Deadlines>,
     pub scratch: RefCell<Scratch>,
     pub buffers: BufferPool,
+    pub wire_buffers: Rc<WireBuffers>,
+    pub handshakes: Handshakes,
     pub random: RefCell<Rng>,
     pub log: RefCell<LogBuffer>,
     view: RefCell<Rc<View>>,
@@ -93,6 +96,8 @@ impl Worker {
             deadlines,
             scratch: RefCell::new(Scratch::new()),
             buffers: BufferPool::default(),
+            wire_buffers: Rc::default(),
+            handshakes: Handshakes::default(),
             random: RefCell::new(Rng::new(shared.process_id ^ (index as u64).rotate_left(32))),
             log: RefCell::new(shared.log.buffer()),
             view: RefCell::new(Rc::new(View::new(index, snapshot, None))),

@@ -81,7 +81,7 @@ impl BodyDecoder {
             BodyFraming::None | BodyFraming::Length(0) => (State::Done, 0),
             BodyFraming::Length(length) => (State::Length, length),
             BodyFraming::Chunked => (State::SizeStart, 0),
-            BodyFraming::UntilClose => (State::UntilClose, 0),
+            BodyFraming::UntilClose | BodyFraming::Stream => (State::UntilClose, 0),
         };
         Self {
             remaining,
@@ -114,6 +114,15 @@ impl BodyDecoder {
                 _ => at += self.take_framing(rest)?,
             }
         }
+    }
+
+    /// Ends the body of a stream with the trailers that came by other means: field lines, and the empty line.
+    ///
+    /// # Errors
+    /// The trailers are malformed or too large.
+    pub fn end_with_trailers(&mut self, section: &[u8]) -> Result<(), BodyError> {
+        self.finish_at_eof()?;
+        self.take_trailers(section).map(|_| ())
     }
 
     /// Whether the body has ended.

@@ -1,7 +1,7 @@
 //! Writing bodies (RFC 9112 6 and 7).
 
 use super::framing::BodyFraming;
-use super::head::Head;
+use super::head::{FieldRef, Head};
 use super::trailers;
 
 /// What follows the data of every chunk.
@@ -34,7 +34,7 @@ impl BodyEncoder {
     pub fn write_data(&mut self, data: &[u8], out: &mut Vec<u8>) {
         match &mut self.framing {
             BodyFraming::None => {}
-            BodyFraming::UntilClose => out.extend_from_slice(data),
+            BodyFraming::UntilClose | BodyFraming::Stream => out.extend_from_slice(data),
             BodyFraming::Length(left) => {
                 let allowed = data.get(..usize::try_from(*left).unwrap_or(usize::MAX)).unwrap_or(data);
                 *left -= allowed.len() as u64;
@@ -68,8 +68,7 @@ impl BodyEncoder {
             return;
         }
         out.extend_from_slice(b"0\r\n");
-        let fields = trailers.into_iter().flat_map(Head::fields);
-        for field in fields.filter(|field| trailers::is_permitted(*field)) {
+        for field in trailers.into_iter().flat_map(permitted_trailers) {
             out.extend_from_slice(field.name);
             out.extend_from_slice(b": ");
             out.extend_from_slice(field.value);
@@ -77,6 +76,11 @@ impl BodyEncoder {
         }
         out.extend_from_slice(CHUNK_END);
     }
+}
+
+/// The fields of a trailer section that may be sent on (RFC 9110 6.5.1).
+pub fn permitted_trailers(section: &Head) -> impl Iterator<Item = FieldRef<'_>> {
+    section.fields().filter(|field| trailers::is_permitted(*field))
 }
 
 #[cfg(test)]

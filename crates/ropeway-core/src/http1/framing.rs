@@ -20,6 +20,9 @@ pub enum BodyFraming {
     Chunked,
     /// Everything until the connection closes. Responses only.
     UntilClose,
+    /// Everything until the end of the stream, which the protocol below marks (RFC 9113, section 8.1). Trailers may
+    /// follow.
+    Stream,
 }
 
 /// Why the length of a body is not known for sure.
@@ -27,6 +30,27 @@ pub enum BodyFraming {
 pub(super) enum FramingFault {
     Ambiguous(&'static str),
     UnsupportedCoding,
+}
+
+impl BodyFraming {
+    /// How to send a body on by HTTP/1.1, of which `length` bytes were announced.
+    #[must_use]
+    pub const fn for_http1(self, length: Option<u64>) -> Self {
+        match (self, length) {
+            (Self::Stream, Some(length)) => Self::Length(length),
+            (Self::Stream, None) => Self::Chunked,
+            (same, _) => same,
+        }
+    }
+
+    /// How to send a body on by a protocol that marks its end itself.
+    #[must_use]
+    pub const fn for_stream(self) -> Self {
+        match self {
+            Self::None => Self::None,
+            _ => Self::Stream,
+        }
+    }
 }
 
 /// What the framing fields of a message say, if there are any.

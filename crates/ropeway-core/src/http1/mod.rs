@@ -33,7 +33,7 @@ mod properties;
 mod strict_reader;
 
 pub use decoder::{BodyDecoder, Decoded};
-pub use encoder::{BodyEncoder, CHUNK_END, TRANSFER_ENCODING_CHUNKED};
+pub use encoder::{BodyEncoder, CHUNK_END, TRANSFER_ENCODING_CHUNKED, permitted_trailers};
 pub use error::{BodyError, MalformedLine, RequestError, ResponseError};
 pub use framing::BodyFraming;
 pub(crate) use grammar::{trim_ows, write_decimal};

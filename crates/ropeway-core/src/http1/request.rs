@@ -164,6 +164,20 @@ impl RequestHead {
         self.framing
     }
 
+    /// Says that a body follows, whose end the protocol below marks: the request came by a stream.
+    pub fn expect_stream_body(&mut self) {
+        self.framing = BodyFraming::Stream;
+    }
+
+    /// The announced length of the body.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        match framing::declared(&self.head, self.version) {
+            Ok(Some(BodyFraming::Length(length))) => Some(length),
+            _ => None,
+        }
+    }
+
     /// Whether the client lets the connection carry another request (RFC 9112 9.3).
     #[must_use]
     pub const fn keep_alive(&self) -> bool {

@@ -127,6 +127,15 @@ impl ResponseHead {
         Ok(declared.unwrap_or(BodyFraming::UntilClose))
     }
 
+    /// The announced length of the body.
+    #[must_use]
+    pub const fn content_length(&self) -> Option<u64> {
+        match self.declared {
+            Ok(Some(BodyFraming::Length(length))) => Some(length),
+            _ => None,
+        }
+    }
+
     /// Whether the server lets the connection carry another request (RFC 9112 9.3), as far as the fields tell; a
     /// body that ends with the connection rules it out, too.
     #[must_use]

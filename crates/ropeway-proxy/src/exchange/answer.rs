@@ -49,7 +49,8 @@ pub(super) fn failed(
     let (why, close) = ((end.reason, end.detail), !exchange.keep_client);
     local_response::write(&mut response, why, known, id, &client.listener, close);
     exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
-    match client.link.send(cx, &response, &[], &worker.buffers) {
+    let sent = client.link.send(cx, &response, &[], &worker.buffers);
+    match sent.and_then(|()| client.link.finish(None)) {
         Ok(()) => Step::Answer,
         Err(_) => Step::Finish(After::Close),
     }
@@ -78,8 +79,8 @@ pub(super) fn flush(
 
 /// The client must see that the response is incomplete: the connection ends before the length that was promised, or,
 /// where the end of the connection would pass for the end of the body, with a reset.
-fn cut_off(client: &Client, exchange: &Exchange) -> After {
-    if !exchange.download.marks_its_end() {
+fn cut_off(client: &mut Client, exchange: &Exchange) -> After {
+    if client.link.is_stream() || !exchange.download.marks_its_end() {
         client.link.reset_on_close();
     }
     After::Close
@@ -87,6 +88,9 @@ fn cut_off(client: &Client, exchange: &Exchange) -> After {
 
 /// Whether the next request can be found: the body of this one is read, or all of it is here to be skipped.
 fn keeps_connection(worker: &Worker, client: &mut Client, exchange: &mut Exchange) -> bool {
+    if client.link.is_stream() {
+        return true;
+    }
     if !exchange.keep_client || !exchange.request.keep_alive() || !client.may_continue(worker) {
         return false;
     }

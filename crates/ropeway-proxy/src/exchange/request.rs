@@ -26,7 +26,8 @@ pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), Failure>
 pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
     let listener = &client.listener;
     let request = &mut exchange.request;
-    exchange.wants_upgrade = request.upgrade().is_some_and(|protocols| !names_h2c(protocols));
+    exchange.wants_upgrade =
+        !exchange.to_stream && request.upgrade().is_some_and(|protocols| !names_h2c(protocols));
     request.strip_hop_by_hop();
     listener.forwarding.strip(request, &client.arrival);
     if let Some(name) = &listener.request_id
@@ -62,7 +63,7 @@ pub(super) fn compose(
     if request.accepts_trailers() {
         out.extend_from_slice(b"TE: trailers\r\n");
     }
-    if request.framing() == BodyFraming::Chunked {
+    if exchange.upload.sink() == BodyFraming::Chunked {
         out.extend_from_slice(TRANSFER_ENCODING_CHUNKED);
     }
     match (exchange.wants_upgrade, request.accepts_trailers()) {

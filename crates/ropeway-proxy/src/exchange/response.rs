@@ -42,6 +42,8 @@ pub(super) struct Passage<'a> {
     pub server: &'a Server,
     /// The connection had answered a request before.
     pub reused: bool,
+    /// The server answers by a stream.
+    pub from_stream: bool,
 }
 
 /// Sends what is left of the request and waits for the final response head, which is passed on together with
@@ -231,12 +233,9 @@ fn pass_on(
     let method = exchange.request.method();
     let source =
         head.framing_for(method).map_err(|error| Failure::bad_response(error.reason(), error.detail()))?;
+    let source = if passage.from_stream { source.for_stream() } else { source };
     let modern = exchange.request.version() == Version::Http11;
-    let sink = match source {
-        BodyFraming::Chunked if !modern => BodyFraming::UntilClose,
-        BodyFraming::UntilClose if modern => BodyFraming::Chunked,
-        same => same,
-    };
+    let sink = sink_for(source, client, head, modern);
     note_head(passage, exchange, head);
     let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
     exchange.keep_server = whole_request_sent && head.keep_alive() && source != BodyFraming::UntilClose;
@@ -256,6 +255,7 @@ fn pass_on(
         write_field(output, b"Connection", b"upgrade");
     }
     match (exchange.keep_client, modern) {
+        _ if client.link.is_stream() => {}
         (false, _) => output.extend_from_slice(b"Connection: close\r\n"),
         (true, false) => output.extend_from_slice(b"Connection: keep-alive\r\n"),
         (true, true) => {}
@@ -264,12 +264,26 @@ fn pass_on(
     exchange.download = Pump::new(source, sink, &client.listener.body_limits);
     if exchange.download.is_done() {
         exchange.committed = true;
-        return send(cx, client, output, &passage.worker.buffers).map(|()| 0);
+        send(cx, client, output, &passage.worker.buffers)?;
+        let finished = exchange.download.finish(&mut client.link);
+        return finished.map(|()| 0).map_err(|error| Failure::while_relaying(&error));
     }
     let sent = exchange.download.forward(cx, body, output, &mut client.link, &passage.worker.buffers);
     // A body that is malformed from its first piece on is found out before anything is sent.
     exchange.committed = !matches!(sent, Err(PumpError::Malformed(_)));
     sent.map_err(|error| Failure::while_relaying(&error))
+}
+
+/// How the body is framed for the client.
+fn sink_for(source: BodyFraming, client: &Client, head: &ResponseHead, modern: bool) -> BodyFraming {
+    if client.link.is_stream() {
+        return source.for_stream();
+    }
+    match source.for_http1(head.content_length()) {
+        BodyFraming::Chunked if !modern => BodyFraming::UntilClose,
+        BodyFraming::UntilClose if modern => BodyFraming::Chunked,
+        same => same,
+    }
 }
 
 /// Whether the status is one that the policy tries on another server.

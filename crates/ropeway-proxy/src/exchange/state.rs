@@ -77,6 +77,8 @@ pub(crate) struct Exchange {
     pub retries: u8,
     pub upload: Pump,
     pub download: Pump,
+    /// Whether the server is asked by a stream.
+    pub to_stream: bool,
     /// Bytes of the body that wait in the client's inbox and were sent from there, so that they can be sent again.
     pub held: usize,
     pub wants_upgrade: bool,
@@ -166,6 +168,7 @@ impl Default for Exchange {
             retries: 0,
             upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
             download: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
+            to_stream: false,
             held: 0,
             wants_upgrade: false,
             keep_client: true,
@@ -212,6 +215,7 @@ impl Exchange {
             retries,
             upload: _,
             download: _,
+            to_stream: _,
             held,
             wants_upgrade,
             keep_client,
@@ -259,10 +263,20 @@ impl Exchange {
         self.upload.moved == 0 || self.held > 0
     }
 
+    /// Makes ready to send the body, from its beginning.
+    pub fn begin_upload(&mut self, limits: &BodyLimits) {
+        let source = self.request.framing();
+        let sink = if self.to_stream {
+            source.for_stream()
+        } else {
+            source.for_http1(self.request.content_length())
+        };
+        self.upload = Pump::new(source, sink, limits).limited_to(self.max_body);
+    }
+
     /// Forgets what an attempt left behind, for the next one.
     pub fn restart(&mut self, limits: &BodyLimits) {
-        self.upload =
-            Pump::new(self.request.framing(), self.request.framing(), limits).limited_to(self.max_body);
+        self.begin_upload(limits);
         self.held = 0;
         self.upload_broken = false;
         self.informational = 0;

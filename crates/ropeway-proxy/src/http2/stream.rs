@@ -1,0 +1,309 @@
+//! One stream of an HTTP/2 connection, read and written like a connection of its own.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::{HeaderMap, Request, Response, StatusCode};
+use memchr::memmem;
+use ropeway_core::http1::Head;
+
+use super::text::{self, Untranslatable};
+
+/// A stream. What is written to it first is the text of a head, then the body; reading a response begins with the text
+/// of its head, too. What was written last is held back until it is known whether it is the end.
+pub(crate) struct Stream {
+    receiving: Receiving,
+    sending: Sending,
+    held: Held,
+    /// What was received and not read yet.
+    unread: Bytes,
+    /// Trailers that followed the body, as a section of HTTP/1.1.
+    trailers: Option<Vec<u8>>,
+    /// What is to follow once everything before it has been written.
+    ending: Option<HeaderMap>,
+    kind: Kind,
+}
+
+/// What the heads that are written have to be told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A client's stream.
+    Request,
+    /// A client's stream that asked for a tunnel: 101 is 200 there (RFC 8441, section 5).
+    Tunnel,
+    /// A stream to a server, by this scheme.
+    ToServer { https: bool },
+}
+
+enum Receiving {
+    Head(ResponseFuture),
+    Body(RecvStream),
+    End,
+}
+
+enum Sending {
+    Request(SendRequest<Bytes>),
+    Response(SendResponse<Bytes>),
+    Body(SendStream<Bytes>),
+    Done,
+}
+
+/// What is to be sent next.
+enum Held {
+    Nothing,
+    Request(Box<Request<()>>),
+    Response(Box<Response<()>>),
+    Data(Bytes),
+}
+
+impl Stream {
+    /// A client's stream, whose request head was read already.
+    pub fn from_client(body: RecvStream, respond: SendResponse<Bytes>, kind: Kind) -> Self {
+        Self::new(Receiving::Body(body), Sending::Response(respond), kind)
+    }
+
+    /// A stream to a server, to be opened by what is written first.
+    pub fn to_server(requests: SendRequest<Bytes>, https: bool) -> Self {
+        Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https })
+    }
+
+    /// A stream on which nothing can be read or written.
+    pub fn closed() -> Self {
+        Self::new(Receiving::End, Sending::Done, Kind::Request)
+    }
+
+    fn new(receiving: Receiving, sending: Sending, kind: Kind) -> Self {
+        Self {
+            receiving,
+            sending,
+            held: Held::Nothing,
+            unread: Bytes::new(),
+            trailers: None,
+            ending: None,
+            kind,
+        }
+    }
+
+    /// Reads once. `Ok(0)` is the end of the stream.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        while self.unread.is_empty() {
+            match &mut self.receiving {
+                Receiving::Head(response) => {
+                    let (head, body) = ready!(poll_head(cx, response))?;
+                    self.unread = head;
+                    if let Some(body) = body {
+                        self.receiving = Receiving::Body(body);
+                    }
+                }
+                Receiving::Body(body) => match ready!(body.poll_data(cx)) {
+                    Some(Ok(data)) => {
+                        // The window that this piece took is free for the next one as soon as the piece is ours: one
+                        // is all that a stream holds.
+                        let _ = body.flow_control().release_capacity(data.len());
+                        self.unread = data;
+                    }
+                    Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    None => {
+                        let trailers = ready!(body.poll_trailers(cx)).map_err(broken)?;
+                        self.trailers = trailers.map(|trailers| text::trailers(&trailers));
+                        self.receiving = Receiving::End;
+                    }
+                },
+                Receiving::End => return Poll::Ready(Ok(0)),
+            }
+        }
+        let count = self.unread.len().min(into.len());
+        if let Some(to) = into.get_mut(..count) {
+            self.unread.copy_to_slice(to);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Trailers, once the end was read: field lines, and an empty one.
+    pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
+        self.trailers.take()
+    }
+
+    /// Takes a head, and as much of `head` behind it and of `body` as the peer has room for.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        let mut taken = 0;
+        let mut head = head;
+        while self.awaits_head() && !head.is_empty() {
+            let end = memmem::find(head, b"\r\n\r\n").map(|at| at + 4);
+            let (text, rest) = end.and_then(|end| head.split_at_checked(end)).ok_or(UNTRANSLATABLE)?;
+            self.take_head(text)?;
+            taken += text.len();
+            head = rest;
+        }
+        for part in [head, body] {
+            if part.is_empty() {
+                continue;
+            }
+            match self.poll_data(cx, part) {
+                Poll::Ready(count) => {
+                    let count = count?;
+                    taken += count;
+                    if count < part.len() {
+                        break;
+                    }
+                }
+                Poll::Pending if taken == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Sends what was held back.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self.ending.take() {
+            Some(trailers) => self.release(Some(trailers)),
+            None => self.release(None),
+        }
+    }
+
+    /// Ends our side: at once, or, when something has to be written before, with the next [`Self::flush`].
+    pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) -> io::Result<()> {
+        self.ending = Some(trailers.map(text::header_map).unwrap_or_default());
+        if everything_written { self.flush() } else { Ok(()) }
+    }
+
+    /// Whether the end was sent.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.sending, Sending::Done)
+    }
+
+    /// Gives the stream up, and tells the peer why.
+    pub fn reset(&mut self, reason: Reason) {
+        match &mut self.sending {
+            Sending::Response(respond) => respond.send_reset(reason),
+            Sending::Body(body) => body.send_reset(reason),
+            Sending::Request(_) | Sending::Done => {}
+        }
+        self.sending = Sending::Done;
+        self.held = Held::Nothing;
+    }
+
+    /// Registers for the peer giving up the stream. Ready once it has.
+    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.sending {
+            Sending::Response(respond) => respond.poll_reset(cx).map(drop),
+            Sending::Body(body) => body.poll_reset(cx).map(drop),
+            Sending::Request(_) | Sending::Done => Poll::Pending,
+        }
+    }
+
+    /// About how many bytes the peer takes now.
+    pub fn room(&self) -> usize {
+        match &self.sending {
+            Sending::Body(body) => body.capacity(),
+            _ => 0,
+        }
+    }
+
+    fn awaits_head(&self) -> bool {
+        matches!(self.sending, Sending::Request(_) | Sending::Response(_))
+            && matches!(self.held, Held::Nothing)
+    }
+
+    fn take_head(&mut self, text: &[u8]) -> io::Result<()> {
+        if let Kind::ToServer { https } = self.kind {
+            self.held = Held::Request(Box::new(text::read_request(text, https)?));
+            return Ok(());
+        }
+        let mut response = text::read_response(text)?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && self.kind == Kind::Tunnel {
+            *response.status_mut() = StatusCode::OK;
+            response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        }
+        match &mut self.sending {
+            Sending::Response(respond) if response.status().is_informational() => {
+                respond.send_informational(response).map_err(broken)
+            }
+            _ => {
+                self.held = Held::Response(Box::new(response));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes as much of `data` as the peer has room for.
+    fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.release(None)?;
+        let Sending::Body(body) = &mut self.sending else { return Poll::Ready(Err(UNTRANSLATABLE.into())) };
+        body.reserve_capacity(data.len());
+        while body.capacity() == 0 {
+            match ready!(body.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        let count = body.capacity().min(data.len());
+        self.held = Held::Data(Bytes::copy_from_slice(data.get(..count).unwrap_or_default()));
+        Poll::Ready(Ok(count))
+    }
+
+    /// Sends what is held back; with `ending`, as the last thing before these trailers, if there are any.
+    fn release(&mut self, ending: Option<HeaderMap>) -> io::Result<()> {
+        let last = ending.as_ref().is_some_and(HeaderMap::is_empty);
+        match (std::mem::replace(&mut self.held, Held::Nothing), &mut self.sending) {
+            (Held::Request(request), Sending::Request(requests)) => {
+                let (response, body) = requests.send_request(*request, last).map_err(broken)?;
+                self.receiving = Receiving::Head(response);
+                self.sending = Sending::Body(body);
+            }
+            (Held::Response(response), Sending::Response(respond)) => {
+                self.sending = Sending::Body(respond.send_response(*response, last).map_err(broken)?);
+            }
+            (Held::Data(data), Sending::Body(body)) => body.send_data(data, last).map_err(broken)?,
+            (_, Sending::Body(body)) if last => body.send_data(Bytes::new(), true).map_err(broken)?,
+            _ => {}
+        }
+        let Some(trailers) = ending else { return Ok(()) };
+        if !last && let Sending::Body(body) = &mut self.sending {
+            body.send_trailers(trailers).map_err(broken)?;
+        }
+        self.sending = Sending::Done;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The next head of a response, as text; with the final one, its body.
+fn poll_head(
+    cx: &mut Context<'_>,
+    response: &mut ResponseFuture,
+) -> Poll<io::Result<(Bytes, Option<RecvStream>)>> {
+    if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+        return Poll::Ready(Ok((text::response(&interim.map_err(broken)?), None)));
+    }
+    let (head, body) = ready!(Pin::new(response).poll(cx)).map_err(broken)?.into_parts();
+    Poll::Ready(Ok((text::response(&Response::from_parts(head, ())), Some(body))))
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    let kind =
+        if error.is_reset() { io::ErrorKind::ConnectionReset } else { io::ErrorKind::ConnectionAborted };
+    io::Error::new(kind, error)
+}
+
+const UNTRANSLATABLE: Untranslatable = Untranslatable("a head that is not complete");
+
+impl From<Untranslatable> for io::Error {
+    fn from(what: Untranslatable) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, what.0)
+    }
+}

@@ -1,0 +1,200 @@
+//! Heads between the types of the `h2` crate and HTTP/1.1 text.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use ropeway_core::http1::{FieldRef, Head, permitted_trailers};
+
+/// A message that cannot be put in the other form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Untranslatable(pub &'static str);
+
+/// The protocol of an extended CONNECT that HTTP/1.1 has a handshake for (RFC 8441).
+const WEBSOCKET: &str = "websocket";
+/// Bytes that most heads fit in.
+const HEAD_CAPACITY: usize = 512;
+
+/// Writes a request as HTTP/1.1. An extended CONNECT becomes the handshake of RFC 6455, with `key` as its nonce.
+///
+/// # Errors
+///
+/// The request names two hosts, or a protocol that HTTP/1.1 has no handshake for.
+pub(super) fn write_request(
+    request: &Request<()>,
+    protocol: Option<&str>,
+    key: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Untranslatable> {
+    let uri = request.uri();
+    let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
+    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let tunnel = request.method() == Method::CONNECT && protocol.is_none();
+    let (method, target) = match protocol {
+        Some(_) => ("GET", path),
+        None if tunnel => ("CONNECT", authority),
+        None => (request.method().as_str(), path),
+    };
+    for part in [method, " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    write_host(request.headers(), authority, out)?;
+    write_fields(request.headers(), out);
+    match protocol {
+        None => {}
+        Some(WEBSOCKET) => {
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ");
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Some(_) => return Err(Untranslatable("an extended CONNECT for another protocol than websocket")),
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// A response as HTTP/1.1.
+pub(super) fn response(response: &Response<()>) -> Bytes {
+    let mut out = Vec::with_capacity(HEAD_CAPACITY);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(response.status().as_str().as_bytes());
+    out.extend_from_slice(b" \r\n");
+    for (name, value) in response.headers() {
+        write_field(name.as_str(), value.as_bytes(), &mut out);
+    }
+    out.extend_from_slice(b"\r\n");
+    out.into()
+}
+
+/// Trailers as a section of HTTP/1.1.
+pub(super) fn trailers(trailers: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in trailers {
+        write_field(name.as_str(), value.as_bytes(), &mut out);
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// Reads a request that we have written ourselves.
+///
+/// # Errors
+///
+/// The target or the authority is one that the `http` crate does not take.
+pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untranslatable> {
+    let mut lines = lines(text);
+    let line = lines.next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut request = Request::new(());
+    *request.version_mut() = Version::HTTP_2;
+    *request.method_mut() = Method::from_bytes(method).map_err(|_| Untranslatable("a method"))?;
+    read_fields(lines, request.headers_mut())?;
+    let host = request.headers_mut().remove(HOST).ok_or(Untranslatable("no Host"))?;
+    let authority = Authority::try_from(host.as_bytes()).map_err(|_| Untranslatable("a Host"))?;
+    let path = PathAndQuery::try_from(target).map_err(|_| Untranslatable("a request target"))?;
+    let scheme = if https { Scheme::HTTPS } else { Scheme::HTTP };
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+    *request.uri_mut() = uri.map_err(|_| Untranslatable("a request target"))?;
+    Ok(request)
+}
+
+/// Reads a response that we have written ourselves.
+///
+/// # Errors
+///
+/// Only if it is none.
+pub(super) fn read_response(text: &[u8]) -> Result<Response<()>, Untranslatable> {
+    let mut lines = lines(text);
+    let line = lines.next().unwrap_or_default();
+    let status = line.get(9..12).unwrap_or_default();
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_bytes(status).map_err(|_| Untranslatable("a status"))?;
+    *response.version_mut() = Version::HTTP_2;
+    read_fields(lines, response.headers_mut())?;
+    Ok(response)
+}
+
+/// The trailers that may be sent on.
+pub(super) fn header_map(section: &Head) -> HeaderMap {
+    let pair = |field: FieldRef<'_>| {
+        let name = HeaderName::from_bytes(field.name).ok()?;
+        Some((name, HeaderValue::from_bytes(field.value).ok()?))
+    };
+    permitted_trailers(section).filter_map(pair).collect()
+}
+
+/// RFC 9113, section 8.3.1: a Host field says the same as `:authority`, or takes its place.
+fn write_host(headers: &HeaderMap, authority: &str, out: &mut Vec<u8>) -> Result<(), Untranslatable> {
+    let mut fields = headers.get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Untranslatable("more than one Host"));
+    }
+    let host = match field.map(HeaderValue::as_bytes) {
+        Some(field) if authority.is_empty() => field,
+        Some(field) if !field.eq_ignore_ascii_case(authority.as_bytes()) => {
+            return Err(Untranslatable("a Host that differs from :authority"));
+        }
+        _ => authority.as_bytes(),
+    };
+    if !host.is_empty() {
+        write_field("Host", host, out);
+    }
+    Ok(())
+}
+
+/// Writes the fields of a request; cookies as one field (RFC 9113, section 8.2.3).
+fn write_fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        if name != HOST && name != COOKIE {
+            write_field(name.as_str(), value.as_bytes(), out);
+        }
+    }
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let Some(first) = cookies.next() {
+        out.extend_from_slice(b"cookie: ");
+        out.extend_from_slice(first.as_bytes());
+        for cookie in cookies {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(cookie.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The lines of a head up to the empty one.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.take_while(|line| !line.is_empty())
+}
+
+/// Reads field lines, without those that only HTTP/1.1 has (RFC 9113, section 8.2.2).
+fn read_fields<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    headers: &mut HeaderMap,
+) -> Result<(), Untranslatable> {
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let name = HeaderName::from_bytes(name).map_err(|_| Untranslatable("a field name"))?;
+        if [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(&name)
+            || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+        {
+            continue;
+        }
+        if name == CONTENT_LENGTH && headers.contains_key(CONTENT_LENGTH) {
+            continue;
+        }
+        headers.append(name, HeaderValue::from_bytes(value).map_err(|_| Untranslatable("a field value"))?);
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The handshake with a client, from its first byte on.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use ropeway_core::end::EndReason;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{ListenerTls, Session};
+use crate::buffers::HEAD_READ;
+use crate::connection::{Client, Identity, linger};
+use crate::local_response;
+use crate::worker::Worker;
+
+/// Handshakes that are computed before other tasks have their turn. One takes about as long as ten requests.
+const PER_TURN: usize = 4;
+
+/// The handshakes of one worker: how many are under way, and how many may be computed before the event loop goes round.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    under_way: Cell<u32>,
+    ended: Notify,
+    turns: Semaphore,
+    refilling: Cell<bool>,
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self {
+            under_way: Cell::new(0),
+            ended: Notify::new(),
+            turns: Semaphore::new(PER_TURN),
+            refilling: Cell::new(false),
+        }
+    }
+}
+
+/// What came of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secured {
+    Yes,
+    /// The reason, which was counted; the connection is to be closed.
+    No,
+}
+
+/// Reads the ClientHello, chooses the profile, and completes the handshake, all within the time-out of the listener.
+pub(crate) async fn secure(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls) -> Secured {
+    let due = client.slot.after(tls.handshake_ms);
+    let Err(reason) = run(worker, client, tls, due).await else { return Secured::Yes };
+    if let Some(counters) = client.counters(worker) {
+        counters.ends.bump(reason);
+    }
+    if reason == EndReason::PlainOnTls {
+        refuse_plain(worker, client).await;
+    }
+    Secured::No
+}
+
+async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u64) -> Result<(), EndReason> {
+    let name = poll_fn(|cx| within(worker, client, due, |client| poll_hello(cx, worker, client))).await?;
+    let profile = tls.profile_for(name.as_deref().unwrap_or_default());
+    let config = tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
+    let config = config.ok_or(EndReason::Internal)?;
+    let _turn = {
+        let mut turn = pin!(worker.handshakes.turn(worker, tls.max_handshakes));
+        poll_fn(|cx| within(worker, client, due, |_| turn.as_mut().poll(cx).map(Ok))).await?
+    };
+    let session = Session::accept(config, client.link.inbox.as_slice(), Rc::clone(&worker.wire_buffers))
+        .map_err(|_| EndReason::Internal)?;
+    client.link.inbox.clear(&worker.buffers);
+    client.link.secure(session);
+    client.tls = Some(Identity { profile });
+    client.arrival.https = true;
+    poll_fn(|cx| {
+        within(worker, client, due, |client| {
+            client.link.poll_handshake(cx).map_err(|error| explain(client, &error))
+        })
+    })
+    .await
+}
+
+/// Polls `operation` until it is done or the time is up.
+fn within<T>(
+    worker: &Worker,
+    client: &mut Client,
+    due: u64,
+    operation: impl FnOnce(&mut Client) -> Poll<Result<T, EndReason>>,
+) -> Poll<Result<T, EndReason>> {
+    let poll = operation(client);
+    if poll.is_pending() {
+        if client.slot.has_passed(due) || worker.must_abort() {
+            return Poll::Ready(Err(EndReason::TlsTimeout));
+        }
+        client.slot.arm(due);
+    }
+    poll
+}
+
+/// Reads the ClientHello into the inbox, and returns the name that it asks for.
+fn poll_hello(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+) -> Poll<Result<Option<Box<str>>, EndReason>> {
+    loop {
+        match client.link.inbox.as_slice().first() {
+            Some(0x16) => return Poll::Ready(Ok(None)),
+            Some(_) => return Poll::Ready(Err(EndReason::PlainOnTls)),
+            None => {}
+        }
+        let scratch = &mut *worker.scratch.borrow_mut();
+        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
+        match ready!(client.link.poll_read(cx, space)) {
+            Ok(count) if count > 0 => {
+                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
+            }
+            _ => return Poll::Ready(Err(EndReason::ClientClosed)),
+        }
+    }
+}
+
+fn explain(client: &Client, error: &io::Error) -> EndReason {
+    tracing::debug!(client = %client.arrival.peer, %error, "TLS handshake failed");
+    match error.kind() {
+        io::ErrorKind::InvalidData => EndReason::TlsHandshake,
+        _ => EndReason::ClientClosed,
+    }
+}
+
+/// Tells a client that speaks HTTP in the clear that this port does not.
+async fn refuse_plain(worker: &Worker, client: &mut Client) {
+    let mut response = Vec::new();
+    let id = worker.next_request_id();
+    local_response::write(&mut response, (EndReason::PlainOnTls, ""), None, &id, &client.listener, true);
+    poll_fn(|cx| {
+        // A client that is gone need not be told.
+        let _ = client.link.send(cx, &response, &[], &worker.buffers);
+        Poll::Ready(())
+    })
+    .await;
+    linger(worker, client).await;
+}
+
+impl Handshakes {
+    /// Waits until one more handshake may be under way, and for its turn. It is under way until the result is dropped.
+    async fn turn<'a>(&'a self, worker: &Rc<Worker>, most: u32) -> UnderWay<'a> {
+        while self.under_way.get() >= most {
+            self.ended.notified().await;
+        }
+        self.under_way.set(self.under_way.get() + 1);
+        let under_way = UnderWay(self);
+        if let Ok(turn) = self.turns.acquire().await {
+            turn.forget();
+        }
+        if self.turns.available_permits() == 0 && !self.refilling.replace(true) {
+            let worker = Rc::clone(worker);
+            tokio::task::spawn_local(async move { worker.handshakes.refill().await });
+        }
+        under_way
+    }
+
+    /// Gives out the turns of the next round, once everyone who is ready now has been served.
+    async fn refill(&self) {
+        tokio::task::yield_now().await;
+        self.refilling.set(false);
+        self.turns.add_permits(PER_TURN.saturating_sub(self.turns.available_permits()));
+    }
+}
+
+/// A handshake that is under way.
+struct UnderWay<'a>(&'a Handshakes);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+        self.0.ended.notify_one();
+    }
+}

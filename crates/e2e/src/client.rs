@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketType};
+use socket2::SockRef;
 
 use crate::message::{Broken, Response};
 use crate::wire::Wire;
@@ -17,6 +18,7 @@ pub struct Client {
     host: String,
     fields: Vec<(String, String)>,
     receive_buffer: Option<usize>,
+    segments: Option<u32>,
 }
 
 /// One connection to the proxy.
@@ -40,6 +42,7 @@ impl Client {
             host: "example.com".into(),
             fields: Vec::new(),
             receive_buffer: None,
+            segments: None,
         }
     }
 
@@ -68,6 +71,14 @@ impl Client {
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// Limits the segments that the proxy sends, as networks do. Those of the loopback are so large that its kernel
+    /// holds more than a MiB for each connection.
+    #[must_use]
+    pub fn segments(mut self, bytes: u32) -> Self {
+        self.segments = Some(bytes);
         self
     }
 
@@ -123,6 +134,9 @@ impl Client {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         if let Some(bytes) = self.receive_buffer {
             set_socket_recv_buffer_size(&socket, bytes)?;
+        }
+        if let Some(bytes) = self.segments {
+            SockRef::from(&socket).set_tcp_mss(bytes)?;
         }
         if self.source != Ipv4Addr::LOCALHOST {
             set_socket_reuseaddr(&socket, true)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use ropeway_e2e::trace::Trace;
-use ropeway_e2e::{Connection, Gate, Lab, Load, Origin, Running, eventually, reply};
+use ropeway_e2e::{Connection, Gate, Lab, Load, Origin, Running, SlowReaders, eventually, reply};
 use rustix::process::Signal;
 
 /// Asks on a connection of its own and fails unless it is served.
@@ -135,47 +135,64 @@ fn worker_thread(lab: &Running) -> u32 {
     found.unwrap_or_else(|| panic!("no worker among {threads:?}")).0
 }
 
-#[test]
-fn threat_48_readers_of_nothing_hold_back_the_origin_and_not_the_memory() {
-    const READERS: usize = 200;
-    let sent = Arc::new(AtomicUsize::new(0));
-    let counter = sent.clone();
-    let lab = Lab::new()
-        .origin(Origin::scripted(move |peer| {
-            let Some(request) = peer.request() else { return };
-            if request.target != "/endless" {
-                peer.send(reply(200, &[("Connection", "close")], "ok"));
+/// Length of the response that nobody has the patience for.
+const GIBIBYTE: usize = 1 << 30;
+/// Bytes that an origin sends in one write.
+const PIECE: usize = 16 * 1024;
+
+/// Streams a GiB to who asks for `/endless`, and counts what it tries to send.
+fn streaming(sent: &Arc<AtomicUsize>) -> Origin {
+    let sent = sent.clone();
+    Origin::scripted(move |peer| {
+        // What its own kernel holds for it is not the question here.
+        rustix::net::sockopt::set_socket_send_buffer_size(peer.wire.stream(), PIECE).unwrap();
+        let Some(request) = peer.request() else { return };
+        if request.target != "/endless" {
+            peer.send(reply(200, &[("Connection", "close")], "ok"));
+            return;
+        }
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {GIBIBYTE}\r\n\r\n"));
+        let mut pieces = 0..GIBIBYTE / PIECE;
+        while pieces.next().is_some() {
+            sent.fetch_add(PIECE, SeqCst);
+            if !peer.send([0; PIECE]) {
                 return;
             }
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
-            while peer.send([0; 65_536]) {
-                counter.fetch_add(65_536, SeqCst);
-            }
-        }))
-        .start();
+        }
+    })
+}
+
+#[test]
+fn threat_48_a_gibibyte_for_a_thousand_readers_of_a_byte_a_second() {
+    const READERS: usize = 1_000;
+    ropeway_e2e::descriptors::allow(4 * READERS as u64);
+    let sent = Arc::new(AtomicUsize::new(0));
+    // Threat 45 is about the end of such readers; here they are endured, however slow the machine is.
+    let endured = "timeout = { send_idle = \"10m\", min_rate_grace = \"10m\" }";
+    let lab = Lab::new().origin(streaming(&sent)).with(endured, "", "").start();
     expect_served(&lab);
     let before = lab.proxy.resident_kib();
-    let _readers: Vec<Connection> = (0..READERS)
+    let client = lab.client().receive_buffer(4096).segments(1400);
+    let readers: Vec<Connection> = (0..READERS)
         .map(|_| {
-            let mut connection = lab.client().receive_buffer(4096).connect();
+            let mut connection = client.connect();
             connection.send_get("/endless");
             let _ = connection.receive_head().expect(200);
             connection
         })
         .collect();
-    // The origin stands still: what it could send did not change while a hundred other requests were served.
-    let mut last = usize::MAX;
-    eventually("the origin is held back", || {
-        for _ in 0..100 {
-            expect_served(&lab);
-        }
-        let now = sent.load(SeqCst);
-        let still = now == last;
-        last = now;
-        still.then_some(())
+    let readers = SlowReaders::start(readers);
+    eventually("each has read five bytes", || {
+        expect_served(&lab);
+        (readers.bytes_each() >= 5).then_some(())
     });
-    let grown = lab.proxy.resident_kib().saturating_sub(before);
-    assert!(grown < READERS as u64 * 128, "{grown} KiB for {READERS} readers of nothing");
+    assert_eq!(readers.lost(), 0, "of {READERS} readers");
+    // The socket buffers of both sides of the proxy, and the one read that it keeps.
+    let taken = sent.load(SeqCst);
+    assert!(taken < READERS << 20, "{taken} bytes were taken from the origin for {READERS} slow readers");
+    // A read takes at most 64 KiB while something waits to be written; a buffer may be twice what is in it.
+    let grown = lab.proxy.most_resident_kib().saturating_sub(before);
+    assert!(grown < READERS as u64 * 128, "{grown} KiB for {READERS} slow readers");
 }
 
 /// What a client gets from an origin that sends `bytes` for every request and then closes.

@@ -209,3 +209,18 @@ fn without_a_log_there_is_none() {
     assert_eq!(lab.admin().metric("ropeway_access_log_records_total", &[]), 0.0);
     assert!(lab.proxy.lines().iter().all(|line| !line.contains("/unlogged")));
 }
+
+#[test]
+fn a_reload_to_a_file_that_cannot_be_opened_changes_nothing_and_says_why() {
+    let lab = with_log("json").origins(1).start();
+    let file = std::fs::read_to_string(lab.proxy.config()).unwrap();
+    let missing = file.replace("access.log", "missing/access.log");
+    std::fs::write(lab.proxy.config(), missing).unwrap();
+    lab.proxy.signal(Signal::HUP);
+    eventually("the reload is refused", || {
+        let told = lab.proxy.transcript();
+        (told.contains("missing/access.log") && told.contains("create the directory")).then_some(())
+    });
+    let _ = lab.client().get("/").expect(200);
+    assert_eq!(records(&lab, 1).len(), 1, "the old file is still written");
+}

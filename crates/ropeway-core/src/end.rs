@@ -118,6 +118,9 @@ end_reasons! {
     /// A tunnel saw no byte for longer than its time-out.
     TunnelTimeout, "tunnel_timeout", 0, Nobody, "The tunnel was idle for longer than its time-out.";
 
+    /// The listener sends everybody to https.
+    RedirectedToHttps, "redirected_to_https", 308, Nobody, "This address is served over https.";
+
     /// The TLS handshake failed.
     TlsHandshake, "tls_handshake_failed", 499, Client, "The TLS handshake failed.";
     /// The TLS handshake was not complete in time.

@@ -29,9 +29,10 @@ use self::response::{Next, Passage};
 pub(crate) use self::state::{End, Exchange};
 use self::state::{MAX_ATTEMPTS, Target};
 use crate::admission::count_up;
-use crate::connect::Race;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
+use crate::link::Link;
+use crate::opening::{Opened, Opening};
 use crate::pool::{Pool, ServerLink};
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
@@ -82,14 +83,14 @@ pub(crate) enum Step {
 /// says what becomes of the client's connection.
 pub(crate) fn poll(
     cx: &mut Context<'_>,
-    worker: &Worker,
+    worker: &Rc<Worker>,
     client: &mut Client,
     exchange: &mut Exchange,
 ) -> Poll<After> {
     let view = Rc::clone(exchange.view.get_or_insert_with(|| worker.view()));
     loop {
         let result = match exchange.step {
-            Step::Route => find_route(&view, exchange),
+            Step::Route => find_route(&view, client, exchange),
             Step::Admit => admit(worker, &view, client, exchange),
             Step::Pick => pick(worker, &view, exchange),
             Step::Connect => ready!(connect(cx, worker, &view, client, exchange)),
@@ -112,7 +113,8 @@ pub(crate) fn poll(
     }
 }
 
-fn find_route(view: &View, exchange: &mut Exchange) -> Result<Step, Failure> {
+fn find_route(view: &View, client: &Client, exchange: &mut Exchange) -> Result<Step, Failure> {
+    request::check_arrival(client, &exchange.request)?;
     let index = view.snapshot.table.find(&Input(&exchange.request)).map(|index| index as usize);
     exchange.route = index;
     match exchange.route(view) {
@@ -167,7 +169,7 @@ fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, F
 
 fn connect(
     cx: &mut Context<'_>,
-    worker: &Worker,
+    worker: &Rc<Worker>,
     view: &View,
     client: &Client,
     exchange: &mut Exchange,
@@ -175,12 +177,12 @@ fn connect(
     let Some(asked) = Asked::find(worker, view, exchange) else {
         return Poll::Ready(Err(Failure::connect(EndReason::ConnectFailed)));
     };
-    let Asked { upstream, server, pool, counters, .. } = asked;
-    if exchange.race.is_none() {
-        let idle = exchange
-            .reuse
-            .then(|| pool.take(&upstream.keep_alive, &server.live, worker.index, worker.deadlines.now_ms()));
-        if let Some(link) = idle.flatten() {
+    let Asked { upstream, server, counters, .. } = asked;
+    if worker.must_abort() {
+        return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Connect)));
+    }
+    if exchange.opening.is_none() {
+        if let Some(link) = ready!(take_open(cx, worker, &asked, exchange)) {
             counters.reused.bump();
             exchange.server = Some(link);
             return Poll::Ready(Ok(Step::Send));
@@ -188,22 +190,46 @@ fn connect(
         exchange.moves = server.live.moves();
         exchange.times.connecting_since = worker.shared.clock.now_us();
     }
-    let race = exchange.race.get_or_insert_with(|| {
-        Box::new(Race::new(server.live.endpoints(), &client.slot, upstream.connect_timeout_ms))
-    });
-    if worker.must_abort() {
-        return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Connect)));
+    let opening =
+        exchange.opening.get_or_insert_with(|| Box::new(Opening::new(upstream, server, &client.slot)));
+    let opened = ready!(opening.poll(cx, worker, &client.slot, (upstream, server), Vec::new));
+    (exchange.opening, exchange.opening_turn) = (None, None);
+    let link = match opened.map_err(Failure::connect)? {
+        Opened::Link(link) => ServerLink::new(link, exchange.moves),
+        Opened::Multiplexed(connection) => {
+            let stream = connection.stream(worker.deadlines.now_ms());
+            asked.pool.multiplexer.keep(connection);
+            let stream = stream.ok_or(Failure::connect(EndReason::ConnectFailed))?;
+            ServerLink::new(Link::of_stream(stream), exchange.moves)
+        }
+    };
+    let took_us = worker.shared.clock.now_us().saturating_sub(exchange.times.connecting_since);
+    exchange.times.connect_took = Some(took_us);
+    counters.connects.bump();
+    counters.connect.observe(took_us);
+    exchange.server = Some(Box::new(link));
+    Poll::Ready(Ok(Step::Send))
+}
+
+/// A connection to the server that is open already. Pending while one that others may use, too, is being opened.
+fn take_open(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    asked: &Asked<'_>,
+    exchange: &mut Exchange,
+) -> Poll<Option<Box<ServerLink>>> {
+    let Asked { upstream, server, pool, .. } = asked;
+    let now_ms = worker.deadlines.now_ms();
+    if upstream.http2 {
+        if let Some(stream) = pool.multiplexer.stream(now_ms) {
+            let link = ServerLink::on_multiplexed(stream, server.live.moves());
+            return Poll::Ready(Some(Box::new(link)));
+        }
+        exchange.opening_turn = Some(ready!(pool.multiplexer.poll_turn(cx)));
+        return Poll::Ready(None);
     }
-    let opened = ready!(race.poll(cx, &client.slot));
-    exchange.race = None;
-    Poll::Ready(opened.map_err(Failure::connect).map(|link| {
-        let took_us = worker.shared.clock.now_us().saturating_sub(exchange.times.connecting_since);
-        exchange.times.connect_took = Some(took_us);
-        counters.connects.bump();
-        counters.connect.observe(took_us);
-        exchange.server = Some(Box::new(ServerLink::new(link, exchange.moves)));
-        Step::Send
-    }))
+    let idle = exchange.reuse.then(|| pool.take(&upstream.keep_alive, &server.live, worker.index, now_ms));
+    Poll::Ready(idle.flatten())
 }
 
 /// Writes the request head, with as much of the body as arrived along with it.
@@ -314,7 +340,7 @@ fn after_failure(
     failure: &Failure,
 ) -> Step {
     let link = exchange.server.take();
-    exchange.race = None;
+    (exchange.opening, exchange.opening_turn) = (None, None);
     let Some(asked) = Asked::find(worker, view, exchange) else { return Step::Refuse(failure.end) };
     if let Some(link) = link {
         report::bytes(asked.counters, &link);

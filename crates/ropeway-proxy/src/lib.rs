@@ -21,6 +21,7 @@ mod http2;
 mod link;
 mod listener;
 mod local_response;
+mod opening;
 mod pool;
 mod relay;
 pub mod runtime;

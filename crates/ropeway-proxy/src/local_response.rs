@@ -45,6 +45,15 @@ pub(crate) fn write(
         out.extend_from_slice(b": ");
         out.extend_from_slice(&id.hex());
     }
+    if let Some(request) = request.filter(|_| reason == EndReason::RedirectedToHttps) {
+        out.extend_from_slice(b"\r\nLocation: https://");
+        out.extend_from_slice(request.host());
+        out.extend_from_slice(request.path());
+        if let Some(query) = request.query() {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+    }
     if let Some(seconds) = retry_after(reason) {
         out.extend_from_slice(b"\r\nRetry-After: ");
         out.extend_from_slice(number.format(seconds).as_bytes());
@@ -112,12 +121,14 @@ fn retry_after(reason: EndReason) -> Option<u32> {
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         408 => "Request Timeout",
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",

@@ -1,8 +1,11 @@
 //! Idle connections to one server, kept by one worker.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use crate::counters::ServerCounters;
+use crate::http2::Stream;
+use crate::http2::client::Multiplexer;
 use crate::link::Link;
 use crate::upstream::{KeepAlive, ServerLive};
 
@@ -19,6 +22,12 @@ pub(crate) struct ServerLink {
 }
 
 impl ServerLink {
+    /// A stream on a connection that carries other requests, too.
+    pub fn on_multiplexed(stream: Stream, moves: u64) -> Self {
+        // The server may have given the connection up by now, as with one that was used before.
+        Self { served: 1, ..Self::new(Link::of_stream(stream), moves) }
+    }
+
     /// A connection that was just opened.
     pub fn new(link: Link, moves: u64) -> Self {
         Self { link, served: 0, moves, before: (0, 0) }
@@ -47,6 +56,8 @@ pub(crate) struct Pool {
     /// The server is gone from the configuration: what comes back now is not kept.
     closed: Cell<bool>,
     learned_ms: Cell<Option<u64>>,
+    /// Connections that are not idle and take more requests all the same.
+    pub multiplexer: Rc<Multiplexer>,
 }
 
 #[derive(Debug)]
@@ -96,6 +107,7 @@ impl Pool {
 
     /// Closes what has been idle for too long, was closed by the server, or leads to where it no longer is.
     pub fn sweep(&self, rules: &KeepAlive, live: &ServerLive, worker: usize, now_ms: u64) {
+        self.multiplexer.sweep(now_ms, self.idle_limit_ms(rules).max(SHORTEST_MULTIPLEXED_MS));
         self.idle.borrow_mut().retain(|idle| {
             let keep = self.is_usable(idle, rules, live, now_ms);
             if !keep {
@@ -108,6 +120,7 @@ impl Pool {
     /// Closes all, and keeps none from now on.
     pub fn close(&self, live: &ServerLive, worker: usize) {
         self.closed.set(true);
+        self.multiplexer.close();
         for _ in self.idle.borrow_mut().drain(..) {
             count_out(live, worker);
         }
@@ -135,6 +148,8 @@ fn count_out(live: &ServerLive, worker: usize) {
 
 /// However long a server promises to wait, a connection is not kept idle for longer than this.
 const LONGEST_LEARNED_MS: u64 = 60_000;
+/// A connection for many requests costs a server little while it is idle, and it says so before it closes it.
+const SHORTEST_MULTIPLEXED_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,9 @@ use crate::upstream::Upstream;
 /// drain begins is still answered.
 const DRAIN_IDLE_MS: u64 = 1_000;
 
+/// Something that happens again and again is logged this often.
+const COMPLAINT_INTERVAL_MS: u64 = 60_000;
+
 /// What all workers of a process share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -60,6 +63,7 @@ pub(crate) struct Worker {
     spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
     requests: Cell<u64>,
+    silent_until_ms: Cell<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +109,7 @@ impl Worker {
             spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
             requests: Cell::new(0),
+            silent_until_ms: Cell::new(0),
             shared,
         }
     }
@@ -151,6 +156,15 @@ impl Worker {
         let keep = exchanges.len() - (self.spare_exchanges.get() / 2).min(exchanges.len());
         exchanges.truncate(keep);
         self.spare_exchanges.set(keep);
+    }
+
+    /// Tells the operator of something that may happen many times a second: about once a minute.
+    pub fn complain(&self, what: std::fmt::Arguments<'_>) {
+        let now_ms = self.deadlines.now_ms();
+        if self.silent_until_ms.get() <= now_ms {
+            self.silent_until_ms.set(now_ms + COMPLAINT_INTERVAL_MS);
+            tracing::warn!("{what}");
+        }
     }
 
     /// The id of the next request.

@@ -63,6 +63,11 @@ impl Failure {
         Self { stale, ..Self::new(end, Some(FailureKind::Reset)) }
     }
 
+    /// The server says that it has not looked at the request.
+    pub const fn refused(self) -> Self {
+        Self { unsent: true, stale: true, kind: None, ..self }
+    }
+
     /// The server sent something that is not a response.
     pub const fn bad_response(reason: EndReason, detail: &'static str) -> Self {
         Self::new(End::new(reason, Stage::Send).with_detail(detail), Some(FailureKind::Reset))

@@ -10,6 +10,25 @@ use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::upstream::Server;
 use crate::worker::Worker;
 
+/// Checks that the request came the way that its host wants.
+pub(super) fn check_arrival(client: &Client, request: &RequestHead) -> Result<(), Failure> {
+    let refuse = |reason| Err(Failure::local(reason, Stage::Route));
+    if client.listener.redirect_https && !client.arrival.https {
+        return refuse(EndReason::RedirectedToHttps);
+    }
+    let (Some(tls), Some(identity)) = (&client.listener.tls, client.tls) else { return Ok(()) };
+    if tls.profiles.len() < 2 {
+        return Ok(());
+    }
+    let host = std::str::from_utf8(request.host()).unwrap_or_default();
+    let wanted = tls.profile_for(host);
+    let asks_clients = |index: usize| tls.profiles.get(index).is_none_or(|profile| profile.asks_clients);
+    if wanted != identity.profile && (asks_clients(wanted) || asks_clients(identity.profile)) {
+        return refuse(EndReason::Misdirected);
+    }
+    Ok(())
+}
+
 /// Checks what can be refused before a server is chosen.
 pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), Failure> {
     let refuse = |reason| Err(Failure::local(reason, Stage::Admit));

@@ -14,6 +14,7 @@ use super::state::Exchange;
 use super::wait;
 use crate::buffers::{BufferPool, PIECE_READ, Scratch};
 use crate::connection::Client;
+use crate::http2;
 use crate::link::Noise;
 use crate::local_response;
 use crate::pool::ServerLink;
@@ -67,8 +68,10 @@ pub(super) fn poll(
                     return Poll::Ready(Err(ended(exchange, server, EndReason::ServerClosed)));
                 }
                 Poll::Ready(Ok(count)) => count,
-                Poll::Ready(Err(_)) => {
-                    return Poll::Ready(Err(ended(exchange, server, EndReason::ServerReset)));
+                Poll::Ready(Err(error)) => {
+                    let failure = ended(exchange, server, EndReason::ServerReset);
+                    let refused = http2::client::was_refused(&error);
+                    return Poll::Ready(Err(if refused { failure.refused() } else { failure }));
                 }
             };
             let input = scratch.input.get(..count).unwrap_or_default();
@@ -325,6 +328,9 @@ fn edit(passage: &Passage<'_>, client: &Client, head: &mut ResponseHead, output:
     if head.head.get(Known::Date).is_none() && !head.is_informational() {
         // RFC 9110, section 6.6.1: a recipient with a clock adds what is missing.
         local_response::write_date(output);
+    }
+    if let Some(line) = client.listener.hsts.as_ref().filter(|_| client.arrival.https) {
+        output.extend_from_slice(line);
     }
     if let Some(name) = &client.listener.server_name_field {
         write_field(output, name, passage.server.name.as_bytes());

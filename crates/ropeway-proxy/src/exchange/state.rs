@@ -8,7 +8,8 @@ use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
 use super::{Permit, Step};
 use crate::access_log::RequestId;
-use crate::connect::Race;
+use crate::http2::client::OpeningTurn;
+use crate::opening::Opening;
 use crate::pool::ServerLink;
 use crate::relay::Pump;
 use crate::snapshot::Route;
@@ -56,7 +57,9 @@ pub(crate) struct Exchange {
     /// The connection to the server, while there is one.
     pub server: Option<Box<ServerLink>>,
     /// The connection to the server, while it is being opened.
-    pub race: Option<Box<Race>>,
+    pub opening: Option<Box<Opening>>,
+    /// The right to open it, on behalf of others, too.
+    pub opening_turn: Option<OpeningTurn>,
     pub tunnel: Option<Box<Tunnel>>,
     /// How the tunnel ended.
     pub tunnel_end: Option<EndReason>,
@@ -155,7 +158,8 @@ impl Default for Exchange {
             step: Step::Route,
             target: None,
             server: None,
-            race: None,
+            opening: None,
+            opening_turn: None,
             tunnel: None,
             tunnel_end: None,
             permit: None,
@@ -202,7 +206,8 @@ impl Exchange {
             step,
             target: _,
             server,
-            race,
+            opening,
+            opening_turn,
             tunnel,
             tunnel_end,
             permit,
@@ -234,7 +239,8 @@ impl Exchange {
         request.clear();
         *scan = HeadScan::new();
         (*step, *view, *route) = (Step::Route, None, None);
-        (*server, *race, *tunnel, *permit, *last_end) = (None, None, None, None, None);
+        (*opening, *opening_turn) = (None, None);
+        (*server, *tunnel, *permit, *last_end) = (None, None, None, None);
         *max_body = None;
         (*reuse, *more_needed, *tunnel_end) = (true, false, None);
         tried.count = 0;

@@ -1,1 +1,175 @@
 //! Connections to servers that speak HTTP/2.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::client::{Builder, SendRequest};
+
+use super::stream::Stream;
+use super::transport::Transport;
+use crate::link::Link;
+use crate::worker::Worker;
+
+/// Bytes of a response that may be under way on one stream, and on all streams of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of a decompressed field section.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+/// Bytes of a request body that wait for a stream to be written.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// A connection that carries many requests at a time.
+#[derive(Clone)]
+pub(crate) struct Multiplexed {
+    requests: SendRequest<Bytes>,
+    https: bool,
+    /// Streams that are open.
+    active: Rc<Cell<u32>>,
+    /// The task that moves its frames has not ended.
+    is_alive: Rc<Cell<bool>>,
+    /// The coarse time at which it last began a request.
+    used_ms: Rc<Cell<u64>>,
+}
+
+/// Begins HTTP/2 on a connection; a task of its own moves the frames from then on.
+///
+/// # Errors
+///
+/// Those of the `h2` crate.
+pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Result<Multiplexed, h2::Error> {
+    let transport = Transport::new(link, Rc::clone(worker));
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_send_buffer_size(SEND_BUFFER);
+    let (requests, connection) = builder.handshake(transport).await?;
+    let is_alive = Rc::new(Cell::new(true));
+    let flag = Rc::clone(&is_alive);
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "HTTP/2 connection to a server ended");
+        }
+        flag.set(false);
+    });
+    let used_ms = Rc::new(Cell::new(worker.deadlines.now_ms()));
+    Ok(Multiplexed { requests, https, active: Rc::default(), is_alive, used_ms })
+}
+
+impl Multiplexed {
+    /// A stream for one request, if the server allows one more now.
+    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
+        let room = (self.active.get() as usize) < self.requests.current_max_send_streams();
+        let mut requests = self.requests.clone();
+        let mut cx = Context::from_waker(Waker::noop());
+        if !room || !self.is_alive.get() || !matches!(requests.poll_ready(&mut cx), Poll::Ready(Ok(()))) {
+            return None;
+        }
+        self.used_ms.set(now_ms);
+        Some(Stream::to_server(requests, self.https, Lease::new(&self.active)))
+    }
+
+    /// Whether it is worth keeping.
+    pub fn is_usable(&self, now_ms: u64, idle_ms: u64) -> bool {
+        if self.active.get() > 0 {
+            self.used_ms.set(now_ms);
+        }
+        let mut requests = self.requests.clone();
+        let mut cx = Context::from_waker(Waker::noop());
+        self.is_alive.get()
+            && !matches!(requests.poll_ready(&mut cx), Poll::Ready(Err(_)))
+            && now_ms.saturating_sub(self.used_ms.get()) < idle_ms
+    }
+}
+
+/// One of the streams that a server allows at a time.
+#[derive(Debug)]
+pub(crate) struct Lease(Rc<Cell<u32>>);
+
+impl Lease {
+    fn new(active: &Rc<Cell<u32>>) -> Self {
+        active.set(active.get() + 1);
+        Self(Rc::clone(active))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl fmt::Debug for Multiplexed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Multiplexed").field("is_alive", &self.is_alive).finish_non_exhaustive()
+    }
+}
+
+/// The connections of one worker to one server that carry many requests at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Multiplexer {
+    connections: RefCell<Vec<Multiplexed>>,
+    opening: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+/// The right to open a connection, while others wait for it.
+#[derive(Debug)]
+pub(crate) struct OpeningTurn(Rc<Multiplexer>);
+
+impl Multiplexer {
+    /// A stream on a connection that stands.
+    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
+        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms))
+    }
+
+    /// The right to open a connection; pending while somebody else does.
+    pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<OpeningTurn> {
+        if self.opening.replace(true) {
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(OpeningTurn(Rc::clone(self)))
+    }
+
+    /// Keeps a connection for the requests that come.
+    pub fn keep(&self, connection: Multiplexed) {
+        self.connections.borrow_mut().push(connection);
+    }
+
+    /// Lets go of what has ended, or was idle for too long.
+    pub fn sweep(&self, now_ms: u64, idle_ms: u64) {
+        self.connections.borrow_mut().retain(|connection| connection.is_usable(now_ms, idle_ms));
+    }
+
+    /// Lets go of all; requests that are under way go on.
+    pub fn close(&self) {
+        self.connections.borrow_mut().clear();
+    }
+}
+
+impl Drop for OpeningTurn {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        for waker in self.0.waiting.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// Whether the server says that it has not looked at the request, which can then be sent elsewhere (RFC 9113, section
+/// 8.7).
+pub(crate) fn was_refused(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        error.reason() == Some(Reason::REFUSED_STREAM)
+            || (error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR))
+    })
+}

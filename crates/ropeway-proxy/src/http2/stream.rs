@@ -14,6 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use memchr::memmem;
 use ropeway_core::http1::Head;
 
+use super::client::Lease;
 use super::text::{self, Untranslatable};
 
 /// A stream. What is written to it first is the text of a head, then the body; reading a response begins with the text
@@ -29,6 +30,7 @@ pub(crate) struct Stream {
     /// What is to follow once everything before it has been written.
     ending: Option<HeaderMap>,
     kind: Kind,
+    _lease: Option<Lease>,
 }
 
 /// What the heads that are written have to be told apart by.
@@ -70,8 +72,9 @@ impl Stream {
     }
 
     /// A stream to a server, to be opened by what is written first.
-    pub fn to_server(requests: SendRequest<Bytes>, https: bool) -> Self {
-        Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https })
+    pub fn to_server(requests: SendRequest<Bytes>, https: bool, lease: Lease) -> Self {
+        let stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
+        Self { _lease: Some(lease), ..stream }
     }
 
     /// A stream on which nothing can be read or written.
@@ -88,6 +91,7 @@ impl Stream {
             trailers: None,
             ending: None,
             kind,
+            _lease: None,
         }
     }
 
@@ -173,11 +177,6 @@ impl Stream {
     pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) -> io::Result<()> {
         self.ending = Some(trailers.map(text::header_map).unwrap_or_default());
         if everything_written { self.flush() } else { Ok(()) }
-    }
-
-    /// Whether the end was sent.
-    pub fn is_finished(&self) -> bool {
-        matches!(self.sending, Sending::Done)
     }
 
     /// Gives the stream up, and tells the peer why.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use ropeway_core::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT, Progress};
 use ropeway_core::end::EndReason;
 use tokio::sync::{Notify, Semaphore};
 
@@ -108,10 +109,19 @@ fn poll_hello(
     client: &mut Client,
 ) -> Poll<Result<Option<Box<str>>, EndReason>> {
     loop {
-        match client.link.inbox.as_slice().first() {
-            Some(0x16) => return Poll::Ready(Ok(None)),
-            Some(_) => return Poll::Ready(Err(EndReason::PlainOnTls)),
-            None => {}
+        match ClientHello::parse(client.link.inbox.as_slice(), DEFAULT_LIMIT) {
+            Ok(Progress::Complete(hello)) => {
+                return Poll::Ready(Ok(hello.server_name().map(|name| Box::from(name.as_str()))));
+            }
+            Ok(Progress::Partial) => {}
+            Err(ClientHelloError::PlainHttp) => return Poll::Ready(Err(EndReason::PlainOnTls)),
+            Err(ClientHelloError::NotTls | ClientHelloError::TooLarge) => {
+                return Poll::Ready(Err(EndReason::TlsHandshake));
+            }
+            // Such a client is told by an alert what is wrong.
+            Err(ClientHelloError::Malformed(_) | ClientHelloError::BadServerName(_)) => {
+                return Poll::Ready(Ok(None));
+            }
         }
         let scratch = &mut *worker.scratch.borrow_mut();
         let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();

@@ -77,7 +77,8 @@ impl Shape {
             Shape::List(element) => format!("[{}]", element.example()),
             Shape::OneOf(shapes) => shapes.first().map(Shape::example).unwrap_or_default(),
             Shape::Pairs { example, .. } => (*example).to_owned(),
-            Shape::Table(_) | Shape::Named(_) => "{}".to_owned(),
+            Shape::Table(table) => table.example(),
+            Shape::Named(_) => "{}".to_owned(),
         }
     }
 
@@ -102,5 +103,17 @@ pub(crate) struct TableShape {
 impl TableShape {
     pub(crate) fn of<T: Section>() -> TableShape {
         TableShape { doc: T::DOC, keys: keys_of::<T> }
+    }
+
+    /// What must be given, or else the first key.
+    fn example(&self) -> String {
+        let keys = (self.keys)();
+        let required = keys.iter().filter(|key| key.presence == Presence::Required);
+        let mut shown: Vec<&KeySpec> = required.collect();
+        if shown.is_empty() {
+            shown.extend(keys.first());
+        }
+        let written = shown.iter().map(|key| format!("{} = {}", key.name, key.shape.example()));
+        format!("{{ {} }}", written.collect::<Vec<_>>().join(", "))
     }
 }

@@ -45,8 +45,17 @@ fn the_starter_file_loads_with_every_setting_uncommented() {
 fn the_starter_file_shows_every_key() {
     let text = commented_default();
     for key in keys(&json_schema()) {
-        // Shown in the short form of the value around it: `balance = "round_robin"`, `path = "/api"`, a server's address.
-        let short_forms = ["upstream.balance.", "route.match.path.", "upstream.servers."];
+        // Shown in the short form of the value around it: `balance = "round_robin"`, `path = "/api"`, a server's address;
+        // or as one example of a table that has many keys.
+        let short_forms = [
+            "upstream.balance.",
+            "route.match.path.",
+            "upstream.servers.",
+            "upstream.tls.",
+            "listener.tls.",
+            "listener.http2.",
+            "listener.hsts.",
+        ];
         if is_table(&key) || short_forms.iter().any(|form| key.starts_with(form)) {
             continue;
         }

@@ -28,6 +28,7 @@ use crate::process;
 use crate::registry::Registry;
 use crate::reload::{Diff, ReloadError};
 use crate::run::{self, Source, StartError};
+use crate::tls;
 
 /// Memory for access records per worker when the file names none, in bytes.
 const DEFAULT_LOG_BUFFER: u64 = 1 << 20;
@@ -233,8 +234,10 @@ impl Control {
         let descriptors = process::raise_descriptor_limit();
         let workers = config.workers.map_or_else(process::usable_cpus, usize::from);
         let registry = Registry::new(workers);
+        let tls = tls::build(&config).map_err(StartError::Config)?;
         let compiled = compile::compile(
             &config,
+            &tls,
             &registry,
             &Surroundings { generation: 1, descriptors, now_ms: clock.now_ms() },
         );
@@ -324,7 +327,8 @@ impl Control {
         let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
         let generation = self.snapshot().generation + 1;
         let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
-        let compiled = compile::compile(&config, &self.registry, &surroundings);
+        let tls = tls::build(&config).map_err(ReloadError::Config)?;
+        let compiled = compile::compile(&config, &tls, &self.registry, &surroundings);
         let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());

@@ -26,8 +26,12 @@ pub(crate) fn app(keys: &str) -> Config {
 
 /// `config`, compiled and in service.
 pub(crate) fn compiled(config: &Config, registry: &Registry) -> Compiled {
-    let compiled =
-        compile(config, registry, &Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0 });
+    let compiled = compile(
+        config,
+        &crate::tls::Built::default(),
+        registry,
+        &Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0 },
+    );
     registry.put_into_service(&compiled.usage, 0);
     compiled
 }

@@ -32,5 +32,6 @@ pub mod server_state;
 mod signals;
 mod task;
 mod ticker;
+pub mod tls;
 
 pub use control::Control;

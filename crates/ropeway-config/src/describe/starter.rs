@@ -21,10 +21,12 @@ const ACTIVE: [(&str, &str); 5] = [
 ];
 
 /// Examples that go together better than each key's own.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("workers", "4"),
     ("limits.connections", "100000"),
     ("route.match.host", "[\"shop.example.com\", \"*.shop.example.com\"]"),
+    ("listener.web.tls", "{ certificates = [{ cert = \"site.pem\", key = \"site.key\" }] }"),
+    ("listener.web.hsts", "\"365d\""),
     ("upstream.app.health.type", "\"http\""),
     ("upstream.app.health.body", "\"ok\""),
     ("upstream.app.health.host", "\"shop.example.com\""),
@@ -64,13 +66,14 @@ fn write_table(file: &mut String, spec: &KeySpec) {
 /// A key, or the keys of a table inside. `dotted` is the path from the header.
 fn write_key(file: &mut String, header: &str, dotted: &str, spec: &KeySpec) {
     let key = if dotted.is_empty() { spec.name.to_owned() } else { format!("{dotted}.{}", spec.name) };
-    if let Some(table) = table_of(&spec.shape) {
+    let path = if header.is_empty() { key.clone() } else { format!("{header}.{key}") };
+    // A table with an example is shown by it alone.
+    if let (Some(table), None) = (table_of(&spec.shape), lookup(&EXAMPLES, &path)) {
         for inner in (table.keys)() {
             write_key(file, header, &key, &inner);
         }
         return;
     }
-    let path = if header.is_empty() { key.clone() } else { format!("{header}.{key}") };
     let (mark, value) = match lookup(&ACTIVE, &path) {
         Some(value) => ("", value.to_owned()),
         None => ("#", commented_value(&path, spec)),

@@ -6,16 +6,21 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::http::{HeaderName, Token};
+use super::http2::Http2;
+use super::proxy_protocol::ProxyProtocol;
+use super::tls::ListenerTls;
+use crate::diagnostic::Diagnostic;
 use crate::kind::{
     KIB, MIB, at_least_one, boolean, duration, duration_or_off, hours, integer, limit, list, located, millis,
-    minutes, one_or_many, optional, or, or_false, seconds, size, table, text,
+    minutes, one_or_many, optional, or, or_false, seconds, short_for, size, table, text,
 };
 use crate::place::Located;
+use crate::reader::Reader;
 use crate::section::section;
 
 section! {
     /// A place where clients connect: addresses, and what holds for every connection to them.
-    pub struct Listener named {
+    pub struct Listener named checked by tls_makes_sense {
         /// Addresses and ports. Every worker opens its own socket (SO_REUSEPORT). Port 0 takes any free port.
         bind: Vec<Located<SocketAddr>> = at_least_one(one_or_many(located(text()))),
         /// Networks whose word is believed: the X-Forwarded-* fields of a client in one of them are kept and
@@ -34,6 +39,48 @@ section! {
         abort_on_close: bool = boolean(false),
         /// Requests on one client connection, after which it is closed.
         keep_alive_requests: Option<u32> = limit(1_000_000_000, "no limit"),
+        /// TLS from clients.
+        tls: Option<ListenerTls> = optional(table(), "no TLS"),
+        /// HTTP/2 from clients; `false` stands for `{ enabled = false }`.
+        http2: Http2 = short_for("enabled"),
+        /// Connections that begin with a PROXY header.
+        proxy_protocol: Option<ProxyProtocol> = optional(table(), "no headers are expected"),
+        /// Answer every request with 308 and the same place over https. Routes are not asked.
+        redirect_https: bool = boolean(false),
+        /// Tell browsers to come by https only, for that long (RFC 6797). A duration stands for `{ max_age = ... }`.
+        hsts: Option<Hsts> = optional(short_for("max_age"), "not said"),
+    }
+}
+
+fn tls_makes_sense(listener: &Listener, reader: &mut Reader<'_, '_>) {
+    let refuse = |reader: &mut Reader<'_, '_>, key: &str, why: &str, help: &str| {
+        if let Some(place) = reader.place_of_key(key) {
+            let message = format!("`{key}` means nothing to a listener {why}");
+            reader.report(Diagnostic::error("useless-key", &place, message).help(help));
+        }
+    };
+    if listener.tls.is_some() && listener.redirect_https {
+        refuse(
+            reader,
+            "redirect_https",
+            "with TLS",
+            "the redirect goes to the listener without TLS, on port 80",
+        );
+    }
+    if listener.tls.is_none() && listener.hsts.is_some() {
+        refuse(reader, "hsts", "without TLS", "browsers believe it over TLS only: put it where `tls` is");
+    }
+}
+
+section! {
+    /// Strict-Transport-Security (RFC 6797): browsers come by https only.
+    pub struct Hsts {
+        /// For how long, from each response on.
+        max_age: Duration = duration(seconds(1), hours(20 * 365 * 24)),
+        /// Whether hosts below this one are meant too.
+        include_subdomains: bool = boolean(false),
+        /// Whether browsers may ship with this in their list. Hard to take back.
+        preload: bool = boolean(false),
     }
 }
 

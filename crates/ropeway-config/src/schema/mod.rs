@@ -8,24 +8,33 @@ mod address;
 mod balance;
 mod health;
 mod http;
+mod http2;
 mod listener;
 mod path;
 mod process;
+mod proxy_protocol;
 mod route;
+mod tls;
 mod upstream;
 
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
 pub use health::{Health, HealthKind, Passive};
 pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Target, Token};
-pub use listener::{Forwarding, Listener, ListenerLimits, ListenerTimeouts};
+pub use http2::Http2;
+pub use listener::{Forwarding, Hsts, Listener, ListenerLimits, ListenerTimeouts};
 pub use path::PathMatch;
 pub use process::{
     AccessLog, AccessLogFormat, Admin, Dns, Limits, Log, LogFormat, LogLevel, LogOutput, Shutdown,
 };
+pub use proxy_protocol::{ProxyProtocol, ProxyProtocolVersion};
 pub use route::{HeaderEdits, HostHeader, Match, Route, RouteHeaders, RouteLimits, RouteTimeouts};
+pub use tls::{
+    CertificateFiles, ClientAuth, ClientAuthMode, ClientCertificate, FilePath, ListenerTls, SpkiPin, Tickets,
+    TlsGroup, TlsHost, TlsName, TlsPolicy, TlsSuite, TlsVersion, UpstreamTls,
+};
 pub use upstream::{
-    KeepAlive, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits, UpstreamTimeouts,
+    KeepAlive, Protocol, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits, UpstreamTimeouts,
 };
 
 pub use ropeway_core::health::StatusSet;

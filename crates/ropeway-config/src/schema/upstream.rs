@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::address::ServerAddress;
 use super::balance::{Balance, balance};
 use super::health::{Health, Passive};
+use super::proxy_protocol::ProxyProtocolVersion;
+use super::tls::{UpstreamTls, upstream_tls};
 use crate::kind::{
     at_least_one, boolean, choice, choices, derived, duration, duration_or_off, hours, integer, limit, list,
     located, millis, minutes, optional, or, or_false, seconds, short_for, table, text,
@@ -36,6 +38,22 @@ section! {
         retry: Retry = table(),
         /// Limits.
         limits: UpstreamLimits = table(),
+        /// TLS towards the servers, checks included: `true`, or a table.
+        tls: Option<UpstreamTls> = upstream_tls(),
+        /// What is spoken with the servers.
+        protocol: Protocol = or(choice(), Protocol::Http1),
+        /// Begin each connection with a PROXY header, checks included, that tells the client's address.
+        proxy_protocol: Option<ProxyProtocolVersion> = optional(choice(), "no header"),
+    }
+}
+
+choices! {
+    /// What is spoken with servers.
+    pub enum Protocol {
+        /// HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2: agreed on over TLS (ALPN), without TLS taken for granted.
+        Http2 = "h2",
     }
 }
 

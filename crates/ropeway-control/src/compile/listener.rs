@@ -6,7 +6,7 @@ use ropeway_config::schema;
 use ropeway_core::forwarding::{ForwardingPolicy, TrustedProxies};
 use ropeway_core::http1::{BodyLimits, HeadLimits};
 use ropeway_core::rate::MinRate;
-use ropeway_proxy::snapshot::{ClientTimeouts, Listener};
+use ropeway_proxy::snapshot::{ClientTimeouts, Http2Limits, Listener, ProxyProtocolPolicy};
 
 use super::{Compiler, bytes, millis};
 
@@ -27,11 +27,11 @@ impl Compiler<'_> {
             max_connections_per_client: config.limits.connections_per_client,
             max_requests_per_connection: config.keep_alive_requests,
             abort_on_close: config.abort_on_close,
-            tls: None,
-            http2: None,
-            proxy_protocol: None,
-            redirect_https: false,
-            hsts: None,
+            tls: self.tls.listeners.get(&config.name.value).cloned(),
+            http2: config.http2.enabled.then(|| http2(&config.http2)),
+            proxy_protocol: config.proxy_protocol.as_ref().map(proxy_protocol),
+            redirect_https: config.redirect_https,
+            hsts: config.hsts.as_ref().map(hsts),
             live,
         }
     }
@@ -74,6 +74,36 @@ fn forwarding(config: &schema::Listener) -> ForwardingPolicy {
         forwarded: fields.forwarded,
         via: fields.via.as_ref().map(|name| name.as_str().as_bytes().to_vec()),
     }
+}
+
+fn http2(config: &schema::Http2) -> Http2Limits {
+    let octets = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+    Http2Limits {
+        prior_knowledge: config.prior_knowledge,
+        max_concurrent_streams: config.max_concurrent_streams,
+        max_header_list: octets(config.max_header_list),
+        stream_window: octets(config.stream_window),
+        connection_window: octets(config.connection_window),
+        max_frame: octets(config.max_frame),
+        max_resets_per_minute: config.max_resets_per_minute,
+        keep_alive_interval_ms: config.keep_alive_interval.map(millis),
+        keep_alive_timeout_ms: millis(config.keep_alive_timeout),
+    }
+}
+
+fn proxy_protocol(config: &schema::ProxyProtocol) -> ProxyProtocolPolicy {
+    ProxyProtocolPolicy {
+        trusted: TrustedProxies::new(config.trusted.iter().map(|network| network.value)),
+        timeout_ms: millis(config.timeout),
+    }
+}
+
+/// RFC 6797 section 6.1.
+fn hsts(config: &schema::Hsts) -> Box<[u8]> {
+    let subdomains = if config.include_subdomains { "; includeSubDomains" } else { "" };
+    let preload = if config.preload { "; preload" } else { "" };
+    let age = config.max_age.as_secs();
+    format!("Strict-Transport-Security: max-age={age}{subdomains}{preload}\r\n").into_bytes().into()
 }
 
 fn field_name(name: &schema::HeaderName) -> Box<[u8]> {

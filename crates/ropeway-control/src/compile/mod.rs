@@ -19,6 +19,7 @@ use crate::discovery::NamedServer;
 use crate::probe::CheckedServer;
 use crate::process;
 use crate::registry::{Registry, Usage};
+use crate::tls;
 
 /// A compiled configuration, not yet in service.
 #[derive(Debug)]
@@ -44,11 +45,17 @@ pub struct Surroundings {
     pub now_ms: u64,
 }
 
-/// Compiles `config` with the live state that `registry` has for it. Nothing that is in service changes.
+/// Compiles `config` with the certificates in `tls` and the live state that `registry` has for it. Nothing that is in service changes.
 #[must_use]
-pub fn compile(config: &Config, registry: &Registry, surroundings: &Surroundings) -> Compiled {
+pub fn compile(
+    config: &Config,
+    tls: &tls::Built,
+    registry: &Registry,
+    surroundings: &Surroundings,
+) -> Compiled {
     let mut compiler = Compiler {
         registry,
+        tls,
         now_ms: surroundings.now_ms,
         usage: Usage::default(),
         named: Vec::new(),
@@ -73,6 +80,7 @@ pub fn compile(config: &Config, registry: &Registry, surroundings: &Surroundings
 /// One compilation; its parts are in the files of this folder.
 struct Compiler<'a> {
     registry: &'a Registry,
+    tls: &'a tls::Built,
     now_ms: u64,
     usage: Usage,
     named: Vec<NamedServer>,

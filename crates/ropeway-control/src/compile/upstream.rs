@@ -7,7 +7,8 @@ use ropeway_core::balance::{AdminState, Policy, SlowStart, hash_key};
 use ropeway_core::health::{ActiveConfig, Expectation, PassiveConfig};
 use ropeway_core::retry::{RetryOn, RetryPolicy};
 use ropeway_proxy::upstream::{
-    BudgetRules, Endpoint, HashKey, KeepAlive, Server, ServerLive, Upstream, UpstreamSettings,
+    BudgetRules, Endpoint, HashKey, KeepAlive, ProxyProtocolVersion, Server, ServerLive, Upstream,
+    UpstreamSettings,
 };
 
 use super::{Compiler, millis};
@@ -104,8 +105,11 @@ fn settings(config: &schema::Upstream) -> UpstreamSettings {
         slow_start: config.slow_start.map(|window| SlowStart { window_ms: millis(window) }),
         checked: config.health.is_some(),
         tls: None,
-        http2: false,
-        proxy_protocol: None,
+        http2: config.protocol == schema::Protocol::Http2,
+        proxy_protocol: config.proxy_protocol.map(|version| match version {
+            schema::ProxyProtocolVersion::V1 => ProxyProtocolVersion::V1,
+            schema::ProxyProtocolVersion::V2 => ProxyProtocolVersion::V2,
+        }),
     }
 }
 

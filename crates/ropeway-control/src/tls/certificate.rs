@@ -1,0 +1,144 @@
+//! One certificate with its key, checked to belong together, and what is known about it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::ClientHello;
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, SignatureAlgorithm, SupportedCipherSuite};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+
+use super::file::{self, FileProblem};
+
+/// A certificate that can be shown.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    /// The chain and the key.
+    pub key: Arc<CertifiedKey>,
+    /// What is known about it.
+    pub facts: CertificateFacts,
+}
+
+/// What an operator may want to know about a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The DNS names that it is for, in lower case; wildcards begin with `*.`.
+    pub names: Vec<Box<str>>,
+    /// From when it is good.
+    pub not_before: SystemTime,
+    /// Until when it is good.
+    pub not_after: SystemTime,
+    /// The number that its authority gave it, in hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the whole certificate, in hexadecimal.
+    pub fingerprint: String,
+    /// The file that it was read from.
+    pub source: PathBuf,
+    /// `ecdsa`, `ed25519` or `rsa`.
+    pub key_kind: &'static str,
+}
+
+impl CertificateFacts {
+    /// What to call it in a message or a label: its first name, or where it is from.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.names.first().map_or_else(|| self.source.display().to_string(), |name| name.to_string())
+    }
+}
+
+impl Certificate {
+    /// The chain in `cert` with the key in `key`, which may be the same file.
+    pub(super) fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, FileProblem> {
+        let chain = file::certificates(cert)?;
+        let secret = file::private_key(key)?;
+        let signing = provider
+            .key_provider
+            .load_private_key(secret)
+            .map_err(|error| FileProblem::new(key, format!("the private key cannot be used: {error}")))?;
+        let facts = facts(&chain, cert, signing.algorithm())?;
+        let certified = CertifiedKey::new(chain, signing);
+        match certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                let why = format!("this is not the private key of the certificate in {}", cert.display());
+                return Err(FileProblem::new(key, why));
+            }
+            Err(error) => return Err(FileProblem::new(cert, error)),
+        }
+        Ok(Self { key: Arc::new(certified), facts })
+    }
+
+    /// Whether this client can verify a signature of the key, with a suite of `offered` that both have.
+    pub(super) fn suits(&self, hello: &ClientHello<'_>, offered: &[SupportedCipherSuite]) -> bool {
+        let signs = |suite: &SupportedCipherSuite| match suite {
+            SupportedCipherSuite::Tls13(_) => true,
+            SupportedCipherSuite::Tls12(suite) => self.key.key.choose_scheme(suite.sign).is_some(),
+        };
+        let mutual = offered.iter().filter(|suite| hello.cipher_suites().contains(&suite.suite()));
+        self.key.key.choose_scheme(hello.signature_schemes()).is_some() && mutual.into_iter().any(signs)
+    }
+
+    /// Cheaper signatures first.
+    pub(super) fn cost(&self) -> u8 {
+        match self.key.key.algorithm() {
+            SignatureAlgorithm::ECDSA => 0,
+            SignatureAlgorithm::ED25519 => 1,
+            _ => 2,
+        }
+    }
+}
+
+fn facts(
+    chain: &[CertificateDer<'_>],
+    path: &Path,
+    algorithm: SignatureAlgorithm,
+) -> Result<CertificateFacts, FileProblem> {
+    let der = chain.first().map(AsRef::as_ref).unwrap_or_default();
+    let (_, parsed) = X509Certificate::from_der(der)
+        .map_err(|error| FileProblem::new(path, format!("the certificate is malformed: {error}")))?;
+    Ok(CertificateFacts {
+        names: names(&parsed),
+        not_before: moment(parsed.validity().not_before.timestamp()),
+        not_after: moment(parsed.validity().not_after.timestamp()),
+        serial: hexadecimal(parsed.raw_serial()),
+        fingerprint: hexadecimal(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref()),
+        source: path.to_owned(),
+        key_kind: match algorithm {
+            SignatureAlgorithm::ECDSA => "ecdsa",
+            SignatureAlgorithm::ED25519 => "ed25519",
+            SignatureAlgorithm::RSA => "rsa",
+            _ => "other",
+        },
+    })
+}
+
+/// RFC 6125 section 6.4.4: the subject's common name is no name of a host.
+fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
+    let alternatives =
+        certificate.extensions().iter().filter_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        });
+    let dns = alternatives.flatten().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.trim_end_matches('.').to_ascii_lowercase().into()),
+        _ => None,
+    });
+    dns.collect()
+}
+
+fn moment(seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let moment = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    };
+    moment.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

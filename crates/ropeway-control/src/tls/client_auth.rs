@@ -1,0 +1,79 @@
+//! Whether clients show certificates, and whose.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use ropeway_config::schema::{ClientAuth, ClientAuthMode};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+
+use super::file::{self, FileProblem};
+
+/// How the clients of one profile are verified.
+#[derive(Debug)]
+pub(super) struct ClientVerification {
+    /// `None` asks nobody.
+    pub verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Hash of everything that decides it: a ticket of a client that was verified differently is worth nothing.
+    pub identity: [u8; 32],
+}
+
+/// Reads authorities and lists of revoked certificates. Whatever is missing, empty or malformed is an error: clients
+/// are never accepted because nobody could say who they should be.
+pub(super) fn load(
+    config: &ClientAuth,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ClientVerification, FileProblem> {
+    let mut hash = Context::new(&SHA256);
+    hash.update(config.mode.as_str().as_bytes());
+    let verifier = match config.mode {
+        ClientAuthMode::Off => None,
+        mode => Some(verifier(config, mode, provider, &mut hash)?),
+    };
+    let mut identity = [0; 32];
+    identity.copy_from_slice(hash.finish().as_ref());
+    Ok(ClientVerification { verifier, identity })
+}
+
+fn verifier(
+    config: &ClientAuth,
+    mode: ClientAuthMode,
+    provider: &Arc<CryptoProvider>,
+    hash: &mut Context,
+) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
+    let Some(ca) = config.ca.as_ref().map(|ca| ca.resolved()) else {
+        return Err(FileProblem::new(Path::new("ca"), "clients are asked for certificates of no authority"));
+    };
+    let roots = Arc::new(authorities(&ca, hash)?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .enforce_revocation_expiration();
+    for crl in &config.crl {
+        let lists = file::revocations(&crl.resolved())?;
+        lists.iter().for_each(|list| hash.update(list.as_ref()));
+        builder = builder.with_crls(lists);
+    }
+    if mode == ClientAuthMode::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    // The authorities have been looked at one by one; what is left to be wrong is a list.
+    let culprit = config.crl.first().map_or(ca, |crl| crl.resolved());
+    builder.build().map_err(|error| FileProblem::new(&culprit, error))
+}
+
+/// The files that are read.
+pub(super) fn files(config: &ClientAuth) -> Vec<PathBuf> {
+    config.ca.iter().chain(&config.crl).map(|file| file.resolved()).collect()
+}
+
+/// The authorities in a file, at least one.
+pub(super) fn authorities(path: &Path, hash: &mut Context) -> Result<RootCertStore, FileProblem> {
+    let mut roots = RootCertStore::empty();
+    for certificate in file::certificates(path)? {
+        hash.update(&certificate);
+        roots.add(certificate).map_err(|error| FileProblem::new(path, error))?;
+    }
+    Ok(roots)
+}

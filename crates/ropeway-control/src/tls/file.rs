@@ -1,0 +1,100 @@
+//! Files of certificates, keys and lists: read whole, with bounds, and with messages that name the file.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+/// More than any chain, key or list of authorities; a list of revoked certificates can be long.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileProblem {
+    path: PathBuf,
+    why: String,
+}
+
+impl FileProblem {
+    pub(super) fn new(path: &Path, why: impl fmt::Display) -> Self {
+        Self { path: path.to_owned(), why: why.to_string() }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+/// The whole file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileProblem> {
+    let problem = |why: std::io::Error| FileProblem::new(path, why);
+    let file = File::open(path).map_err(problem)?;
+    if !file.metadata().map_err(problem)?.is_file() {
+        return Err(FileProblem::new(path, "not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(problem)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(FileProblem::new(path, format!("larger than {LARGEST_FILE} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The certificates in a file, at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let bytes = read(path)?;
+    let sections: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match sections {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(FileProblem::new(path, "there is no certificate in it (PEM, `-----BEGIN CERTIFICATE-----`)"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(FileProblem::new(path, error)),
+    }
+}
+
+/// The private key in a file.
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
+    let bytes = read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(&bytes) => {
+            FileProblem::new(path, "the private key is encrypted; decrypt it with `openssl pkey`")
+        }
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            FileProblem::new(path, "there is no private key in it (PEM, `-----BEGIN PRIVATE KEY-----`)")
+        }
+        error => FileProblem::new(path, error),
+    })
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    pem.windows(9).any(|word| word == b"ENCRYPTED")
+}
+
+/// The lists of revoked certificates in a file, at least one.
+pub(super) fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, FileProblem> {
+    let bytes = read(path)?;
+    // ASN.1 SEQUENCE: the binary form, which authorities publish.
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
+    }
+    let sections: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+    match sections {
+        Ok(lists) if lists.is_empty() => Err(FileProblem::new(
+            path,
+            "there is no list of revoked certificates in it (`-----BEGIN X509 CRL-----`)",
+        )),
+        Ok(lists) => Ok(lists),
+        Err(error) => Err(FileProblem::new(path, error)),
+    }
+}

@@ -1,0 +1,159 @@
+//! TLS of one listener, from its configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ropeway_config::schema::{self, CertificateFiles, ClientAuth, ClientAuthMode};
+use ropeway_config::{Diagnostic, Located, Place};
+use ropeway_proxy::tls::{ListenerTls, TlsProfile};
+use rustls::ServerConfig;
+use rustls::server::NoServerSessionStorage;
+
+use super::client_auth;
+use super::file::FileProblem;
+use super::policy::Offer;
+use super::store::{CertificateSource, CertificateStore};
+use super::{Builder, WatchedStore};
+
+impl Builder<'_> {
+    /// TLS of a listener, or what is wrong with its files.
+    pub(super) fn listener(&mut self, listener: &schema::Listener) -> Option<ListenerTls> {
+        let tls = listener.tls.as_ref()?;
+        let default = Profile {
+            listener: &listener.name.value,
+            names: Vec::new(),
+            certificates: &tls.certificates,
+            offer: Offer::new(
+                tls.policy,
+                tls.versions.as_deref(),
+                tls.suites.as_deref(),
+                tls.groups.as_deref(),
+            ),
+            client_auth: &tls.client_auth,
+            tickets: &tls.tickets,
+            http2: listener.http2.enabled,
+        };
+        let hosts = tls.hosts.iter().map(|host| of_host(host, tls, &default));
+        let profiles: Vec<Profile<'_>> = std::iter::once(default.clone()).chain(hosts).collect();
+        let built: Vec<TlsProfile> = profiles.iter().filter_map(|profile| self.profile(profile)).collect();
+        (built.len() == profiles.len()).then(|| ListenerTls {
+            profiles: built,
+            handshake_ms: u64::try_from(tls.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
+            max_handshakes: tls.max_handshakes,
+            identity_fields: tls.identity_headers,
+        })
+    }
+
+    fn profile(&mut self, profile: &Profile<'_>) -> Option<TlsProfile> {
+        let built = self.try_profile(profile);
+        built.map_err(|complaint| self.complaints.push(complaint)).ok()
+    }
+
+    fn try_profile(&mut self, profile: &Profile<'_>) -> Result<TlsProfile, Diagnostic> {
+        let provider = profile.offer.provider();
+        let place = &profile.certificates.first().map_or_else(|| self.nowhere(), |first| first.place.clone());
+        let sources = profile.certificates.iter().map(|files| source(files)).collect();
+        let store = CertificateStore::load(sources, Arc::clone(&provider)).map_err(|problem| {
+            complain(&problem, place_of(&problem, profile.certificates).unwrap_or(place))
+        })?;
+        let store = Arc::new(store);
+        let clients = client_auth::load(profile.client_auth, &provider).map_err(|problem| {
+            complain(&problem, place_of_authority(&problem, profile.client_auth).unwrap_or(place))
+        })?;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&profile.offer.protocol_versions())
+            .map_err(|error| Diagnostic::error("tls", place, error.to_string()))?;
+        let builder = match clients.verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&store) as _);
+        config.alpn_protocols = alpn(profile.http2);
+        // Tickets do the same without memory that clients could fill.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        self.stores.push(WatchedStore { listener: profile.listener.into(), store });
+        self.files.extend(client_auth::files(profile.client_auth));
+        Ok(TlsProfile {
+            names: profile.names.clone(),
+            config: Arc::new(config),
+            asks_clients: profile.client_auth.mode != ClientAuthMode::Off,
+        })
+    }
+}
+
+/// Settings of one group of hosts, after those of the listener have filled the gaps.
+#[derive(Clone)]
+struct Profile<'a> {
+    listener: &'a str,
+    names: Vec<Box<str>>,
+    certificates: &'a [Located<CertificateFiles>],
+    offer: Offer,
+    client_auth: &'a ClientAuth,
+    tickets: &'a schema::Tickets,
+    http2: bool,
+}
+
+fn of_host<'a>(
+    host: &'a schema::TlsHost,
+    tls: &'a schema::ListenerTls,
+    default: &Profile<'a>,
+) -> Profile<'a> {
+    // A policy of the host's own is not mixed with single settings of the listener's.
+    let inherits = host.policy.is_none();
+    let versions = host.versions.as_deref().or(tls.versions.as_deref().filter(|_| inherits));
+    let suites =
+        host.suites.as_deref().or(tls.suites.as_deref().filter(|_| inherits && host.versions.is_none()));
+    let groups = host.groups.as_deref().or(tls.groups.as_deref().filter(|_| inherits));
+    Profile {
+        names: host.names.iter().map(|name| name.value.to_string().into()).collect(),
+        certificates: if host.certificates.is_empty() { default.certificates } else { &host.certificates },
+        offer: Offer::new(host.policy.unwrap_or(tls.policy), versions, suites, groups),
+        client_auth: host.client_auth.as_ref().unwrap_or(default.client_auth),
+        ..default.clone()
+    }
+}
+
+/// RFC 7301; what comes first is preferred.
+fn alpn(http2: bool) -> Vec<Vec<u8>> {
+    let h2 = http2.then(|| b"h2".to_vec());
+    h2.into_iter().chain([b"http/1.1".to_vec()]).collect()
+}
+
+fn source(files: &CertificateFiles) -> CertificateSource {
+    match (&files.cert, &files.directory) {
+        (Some(cert), _) => {
+            let key = files.key.as_ref().unwrap_or(cert).resolved();
+            CertificateSource::Pair { cert: cert.resolved(), key }
+        }
+        (None, directory) => {
+            let directory = directory.as_ref().map(Located::resolved);
+            CertificateSource::Directory(directory.unwrap_or_default())
+        }
+    }
+}
+
+pub(super) fn complain(problem: &FileProblem, place: &Place) -> Diagnostic {
+    Diagnostic::error("bad-tls-file", place, problem.to_string())
+}
+
+/// The key in the file that names the file with the problem.
+fn place_of<'a>(problem: &FileProblem, certificates: &'a [Located<CertificateFiles>]) -> Option<&'a Place> {
+    let paths = certificates.iter().flat_map(|files| {
+        let files = &files.value;
+        files.cert.iter().chain(&files.key).chain(&files.directory)
+    });
+    place_among(problem.path(), paths)
+}
+
+fn place_of_authority<'a>(problem: &FileProblem, auth: &'a ClientAuth) -> Option<&'a Place> {
+    place_among(problem.path(), auth.ca.iter().chain(&auth.crl))
+}
+
+fn place_among<'a>(
+    path: &Path,
+    files: impl Iterator<Item = &'a Located<schema::FilePath>> + Clone,
+) -> Option<&'a Place> {
+    let exact = files.clone().find(|file| file.resolved() == path);
+    let above = || files.into_iter().find(|file| path.starts_with(file.resolved()));
+    exact.or_else(above).map(|file| &file.place)
+}

@@ -1,0 +1,160 @@
+//! The certificates of one profile: found by name, exchanged when their files change.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Certificate;
+use super::file::FileProblem;
+
+/// Where certificates are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CertificateSource {
+    /// A chain and its key, which may be in the same file.
+    Pair { cert: PathBuf, key: PathBuf },
+    /// A directory of such pairs.
+    Directory(PathBuf),
+}
+
+/// Certificates by name. Connections that are being opened take them from here; those that are open have theirs.
+#[derive(Debug)]
+pub(super) struct CertificateStore {
+    sources: Vec<CertificateSource>,
+    provider: Arc<CryptoProvider>,
+    table: ArcSwap<CertificateTable>,
+}
+
+/// Certificates as they were at one moment.
+#[derive(Debug, Default)]
+pub(super) struct CertificateTable {
+    all: Vec<Arc<Certificate>>,
+    exact: HashMap<Box<str>, Vec<Arc<Certificate>>>,
+    /// By the name below which the wildcard stands.
+    wildcard: HashMap<Box<str>, Vec<Arc<Certificate>>>,
+    default: Vec<Arc<Certificate>>,
+}
+
+impl CertificateStore {
+    /// Reads everything. `provider` has the suites that are offered.
+    pub(super) fn load(
+        sources: Vec<CertificateSource>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, FileProblem> {
+        let table = CertificateTable::load(&sources, &provider)?;
+        Ok(Self { sources, provider, table: ArcSwap::from_pointee(table) })
+    }
+
+    /// Reads everything again. If any of it is bad, nothing changes.
+    pub(super) fn reload(&self) -> Result<(), FileProblem> {
+        let table = CertificateTable::load(&self.sources, &self.provider)?;
+        self.table.store(Arc::new(table));
+        Ok(())
+    }
+
+    /// The certificates in use.
+    pub(super) fn certificates(&self) -> Vec<Arc<Certificate>> {
+        self.table.load().all.clone()
+    }
+
+    /// The files and directories that were or would be read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let of_source = |source: &CertificateSource| match source {
+            CertificateSource::Pair { cert, key } => vec![cert.clone(), key.clone()],
+            CertificateSource::Directory(directory) => {
+                let pairs = pairs_in(directory).unwrap_or_default();
+                let files = pairs.into_iter().flat_map(|(cert, key)| [cert, key]);
+                std::iter::once(directory.clone()).chain(files).collect()
+            }
+        };
+        self.sources.iter().flat_map(of_source).collect()
+    }
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let candidates = table.find(hello.server_name());
+        let suited = candidates.iter().find(|one| one.suits(&hello, &self.provider.cipher_suites));
+        suited.or(candidates.first()).map(|certificate| Arc::clone(&certificate.key))
+    }
+}
+
+impl CertificateTable {
+    fn load(sources: &[CertificateSource], provider: &CryptoProvider) -> Result<Self, FileProblem> {
+        let mut all = Vec::new();
+        for source in sources {
+            match source {
+                CertificateSource::Pair { cert, key } => all.push(Certificate::load(cert, key, provider)?),
+                CertificateSource::Directory(directory) => {
+                    for (cert, key) in pairs_in(directory)? {
+                        all.push(Certificate::load(&cert, &key, provider)?);
+                    }
+                }
+            }
+        }
+        match sources.first() {
+            Some(CertificateSource::Directory(directory)) if all.is_empty() => {
+                Err(FileProblem::new(directory, "there is no certificate in it (`NAME.pem` or `NAME.crt`)"))
+            }
+            _ => Ok(Self::of(all.into_iter().map(Arc::new).collect())),
+        }
+    }
+
+    fn of(all: Vec<Arc<Certificate>>) -> Self {
+        let mut table = Self::default();
+        for certificate in &all {
+            for name in &certificate.facts.names {
+                let (map, key) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut table.wildcard, parent),
+                    None => (&mut table.exact, &**name),
+                };
+                map.entry(key.into()).or_default().push(Arc::clone(certificate));
+            }
+        }
+        // Of several for a name, the one that costs least comes first; of those alike, the first of the file.
+        let lists = table.exact.values_mut().chain(table.wildcard.values_mut());
+        lists.for_each(|list| list.sort_by_key(|certificate| certificate.cost()));
+        let first = all.first();
+        let first_name = first.and_then(|certificate| certificate.facts.names.first());
+        table.default = match first_name {
+            Some(name) => table.find_named(name).map(<[_]>::to_vec).unwrap_or_default(),
+            None => first.cloned().into_iter().collect(),
+        };
+        table.all = all;
+        table
+    }
+
+    fn find(&self, name: Option<&str>) -> &[Arc<Certificate>] {
+        name.and_then(|name| self.find_named(name)).unwrap_or(&self.default)
+    }
+
+    /// RFC 6125 section 6.4.3: a wildcard stands for one label.
+    fn find_named(&self, name: &str) -> Option<&[Arc<Certificate>]> {
+        let name = name.to_ascii_lowercase();
+        let below = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        self.exact.get(name.as_str()).or_else(below).map(Vec::as_slice)
+    }
+}
+
+/// The certificates in a directory with their keys, by name.
+fn pairs_in(directory: &Path) -> Result<Vec<(PathBuf, PathBuf)>, FileProblem> {
+    let problem = |why: std::io::Error| FileProblem::new(directory, why);
+    let mut pairs = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(problem)? {
+        let cert = entry.map_err(problem)?.path();
+        let hidden = cert.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let extension = cert.extension().and_then(|extension| extension.to_str());
+        if !hidden && matches!(extension, Some("pem" | "crt")) {
+            let key = cert.with_extension("key");
+            let key = if key.exists() { key } else { cert.clone() };
+            pairs.push((cert, key));
+        }
+    }
+    pairs.sort();
+    Ok(pairs)
+}

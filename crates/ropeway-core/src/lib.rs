@@ -9,6 +9,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod balance;
+pub mod client_hello;
 pub mod end;
 pub mod forwarding;
 pub mod health;
@@ -16,3 +17,4 @@ pub mod http1;
 pub mod rate;
 pub mod retry;
 pub mod route;
+mod wire;

@@ -28,6 +28,8 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Identity {
     /// Index of the [`crate::tls::TlsProfile`] that its SNI led to.
     pub profile: usize,
+    /// Version of TLS, as it is logged.
+    pub version: &'static str,
 }
 
 /// A client's connection.

@@ -173,6 +173,12 @@ pub struct ListenerCounters {
     pub closed: Counter,
     /// Connections refused at a cap.
     pub refused: Counter,
+    /// TLS handshakes that were completed; those that failed are among `ends`.
+    pub handshakes: Counter,
+    /// Those of them that resumed an earlier session.
+    pub resumed: Counter,
+    /// Connections that speak HTTP/2.
+    pub http2: Counter,
     /// Requests received, malformed ones included.
     pub requests: Counter,
     /// Requests that ended before a route was known, by reason.

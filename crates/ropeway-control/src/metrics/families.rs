@@ -126,6 +126,12 @@ families! {
             "Open client connections.";
         ACCEPTED: Counter "listener_accepted" ["listener"]
             "Client connections accepted.";
+        HANDSHAKES: Counter "listener_tls_handshakes" ["listener"]
+            "TLS handshakes with clients that were completed.";
+        RESUMED: Counter "listener_tls_resumed" ["listener"]
+            "TLS handshakes with clients that resumed an earlier session.";
+        HTTP2_CONNECTIONS: Counter "listener_http2_connections" ["listener"]
+            "Client connections that speak HTTP/2.";
         REFUSED: Counter "listener_refused" ["listener"]
             "Client connections refused because a limit was reached.";
         LISTENER_REQUESTS: Counter "listener_requests" ["listener"]

@@ -22,6 +22,7 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
     text(b",\"host\":", record.host, out);
     text(b",\"path\":", record.target, out);
     text(b",\"protocol\":", record.version.as_bytes(), out);
+    text(b",\"tls\":", record.tls.as_bytes(), out);
     number(b",\"status\":", u64::from(record.status), out);
     number(b",\"bytes_in\":", record.bytes_in, out);
     number(b",\"bytes_out\":", record.bytes_out, out);

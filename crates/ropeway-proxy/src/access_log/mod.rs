@@ -31,6 +31,8 @@ pub(crate) struct Record<'a> {
     pub host: &'a [u8],
     pub target: &'a [u8],
     pub version: &'static str,
+    /// Version of TLS; empty in the clear.
+    pub tls: &'static str,
     pub status: u16,
     pub bytes_in: u64,
     pub bytes_out: u64,

@@ -1,7 +1,7 @@
 //! What an exchange leaves behind: counters, the health of its server, and a line in the log.
 
 use ropeway_core::health::FailureKind;
-use ropeway_core::http1::Known;
+use ropeway_core::http1::{Known, Version};
 
 use super::failure::Failure;
 use super::state::Exchange;
@@ -98,11 +98,12 @@ fn log(
         method: request.method_bytes(),
         host: request.host(),
         target: request.target(),
-        version: if request.version() == ropeway_core::http1::Version::Http10 {
-            "HTTP/1.0"
-        } else {
-            "HTTP/1.1"
+        version: match request.version() {
+            _ if client.link.is_stream() => "HTTP/2.0",
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
         },
+        tls: client.tls.map_or("", |identity| identity.version),
         status: exchange.status,
         bytes_in,
         bytes_out,

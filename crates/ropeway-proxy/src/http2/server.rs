@@ -56,6 +56,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
         Poll::Ready(greeted) => Poll::Ready(greeted.ok()),
     });
     let Some(connection) = greeted.await else { return };
+    if let Some(counters) = client.counters(&worker) {
+        counters.http2.bump();
+    }
     let mut served = Served {
         connection,
         tally: Rc::default(),

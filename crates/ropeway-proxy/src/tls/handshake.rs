@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use ropeway_core::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT, Progress};
 use ropeway_core::end::EndReason;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{ListenerTls, Session};
@@ -75,14 +76,32 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
         .map_err(|_| EndReason::Internal)?;
     client.link.inbox.clear(&worker.buffers);
     client.link.secure(session);
-    client.tls = Some(Identity { profile });
     client.arrival.https = true;
     poll_fn(|cx| {
         within(worker, client, due, |client| {
             client.link.poll_handshake(cx).map_err(|error| explain(client, &error))
         })
     })
-    .await
+    .await?;
+    note(worker, client, profile);
+    Ok(())
+}
+
+/// Counts a handshake, and keeps what it has shown.
+fn note(worker: &Worker, client: &mut Client, profile: usize) {
+    let Some(state) = client.link.session().map(Session::state) else { return };
+    let version = match state.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let resumed = state.handshake_kind() == Some(HandshakeKind::Resumed);
+    client.tls = Some(Identity { profile, version });
+    if let Some(counters) = client.counters(worker) {
+        counters.handshakes.bump();
+        if resumed {
+            counters.resumed.bump();
+        }
+    }
 }
 
 /// Polls `operation` until it is done or the time is up.

@@ -25,6 +25,7 @@ pub mod admin;
 pub mod binary;
 pub mod client;
 pub mod descriptors;
+pub mod h2;
 pub mod lab;
 pub mod load;
 pub mod message;

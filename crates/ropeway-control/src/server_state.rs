@@ -50,8 +50,8 @@ impl ServerState {
             return Self::Ejected;
         }
         match live.health() {
-            HealthState::Down if upstream.checked => Self::Down,
-            HealthState::Unchecked if upstream.checked => Self::Unchecked,
+            HealthState::Down if upstream.settings.checked => Self::Down,
+            HealthState::Unchecked if upstream.settings.checked => Self::Unchecked,
             _ => Self::Up,
         }
     }

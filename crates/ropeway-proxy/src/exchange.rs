@@ -134,7 +134,7 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
     exchange.max_body = route.max_body;
     if let Some((upstream, share)) = view.upstream(route) {
-        exchange.to_stream = upstream.http2;
+        exchange.to_stream = upstream.settings.http2;
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
     exchange.begin_upload(&client.listener.body_limits);
@@ -220,7 +220,7 @@ fn take_open(
 ) -> Poll<Option<Box<ServerLink>>> {
     let Asked { upstream, server, pool, .. } = asked;
     let now_ms = worker.deadlines.now_ms();
-    if upstream.http2 {
+    if upstream.settings.http2 {
         if let Some(stream) = pool.multiplexer.stream(now_ms) {
             let link = ServerLink::on_multiplexed(stream, server.live.moves());
             return Poll::Ready(Some(Box::new(link)));
@@ -228,7 +228,8 @@ fn take_open(
         exchange.opening_turn = Some(ready!(pool.multiplexer.poll_turn(cx)));
         return Poll::Ready(None);
     }
-    let idle = exchange.reuse.then(|| pool.take(&upstream.keep_alive, &server.live, worker.index, now_ms));
+    let idle =
+        exchange.reuse.then(|| pool.take(&upstream.settings.keep_alive, &server.live, worker.index, now_ms));
     Poll::Ready(idle.flatten())
 }
 
@@ -322,9 +323,14 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
         if exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
-                asked.pool.learn(&asked.upstream.keep_alive, seconds);
+                asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);
             }
-            asked.pool.put(link, &asked.upstream.keep_alive, asked.counters, worker.deadlines.now_ms());
+            asked.pool.put(
+                link,
+                &asked.upstream.settings.keep_alive,
+                asked.counters,
+                worker.deadlines.now_ms(),
+            );
         }
     }
     exchange.release_target();
@@ -383,7 +389,7 @@ fn may_retry(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange, failure: &
         committed: exchange.committed,
         body_replayable: exchange.is_replayable(),
     };
-    if !asked.upstream.retry.may_retry(&question, exchange.retries) {
+    if !asked.upstream.settings.retry.may_retry(&question, exchange.retries) {
         return false;
     }
     let within_budget = asked.share.budget.borrow_mut().withdraw(worker.deadlines.now_ms());
@@ -395,7 +401,7 @@ fn may_retry(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange, failure: &
 
 fn hash_of(upstream: &Upstream, exchange: &Exchange) -> u64 {
     let request = &exchange.request;
-    let key = match &upstream.hash_key {
+    let key = match &upstream.settings.hash_key {
         HashKey::SourceIp => None,
         HashKey::Path => Some(request.path()),
         HashKey::Uri => Some(request.target()),

@@ -6,6 +6,7 @@
 //! the same for both protocols.
 
 pub(crate) mod client;
+mod liveness;
 pub(crate) mod server;
 mod stream;
 mod text;

@@ -41,7 +41,10 @@ type Rest = Pin<Box<dyn Future<Output = Result<Opened, EndReason>>>>;
 impl Opening {
     /// Nothing is opened before the first poll.
     pub fn new(upstream: &Upstream, server: &Server, slot: &DeadlineSlot) -> Self {
-        Self { race: Race::new(server.live.endpoints(), slot, upstream.connect_timeout_ms), rest: None }
+        Self {
+            race: Race::new(server.live.endpoints(), slot, upstream.settings.connect_timeout_ms),
+            rest: None,
+        }
     }
 
     /// The connection, once requests can be sent on it. `preamble` is what every connection to the server begins with.
@@ -59,14 +62,17 @@ impl Opening {
     ) -> Poll<Result<Opened, EndReason>> {
         if self.rest.is_none() {
             let link = ready!(self.race.poll(cx, slot))?;
-            if upstream.tls.is_none() && !upstream.http2 && upstream.proxy_protocol.is_none() {
+            if upstream.settings.tls.is_none()
+                && !upstream.settings.http2
+                && upstream.settings.proxy_protocol.is_none()
+            {
                 return Poll::Ready(Ok(Opened::Link(link)));
             }
             let plan = Plan {
                 worker: Rc::clone(worker),
                 preamble: preamble(),
-                tls: upstream.tls.clone(),
-                http2: upstream.http2,
+                tls: upstream.settings.tls.clone(),
+                http2: upstream.settings.http2,
                 time: Duration::from_millis(handshake_ms(upstream)),
                 authority: Arc::clone(&server.authority),
             };
@@ -77,7 +83,7 @@ impl Opening {
 }
 
 fn handshake_ms(upstream: &Upstream) -> u64 {
-    upstream.tls.as_ref().map_or(upstream.connect_timeout_ms, |tls| tls.handshake_ms)
+    upstream.settings.tls.as_ref().map_or(upstream.settings.connect_timeout_ms, |tls| tls.handshake_ms)
 }
 
 /// What is to be done on a connection that stands.

@@ -1,5 +1,7 @@
 //! Upstreams and their servers: what is configured, what is learned, and who is usable now.
 
+mod settings;
+
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,17 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use ropeway_core::balance::{
-    AdminState, HealthState, Live, Needs, PeakEwma, PickTable, Policy, ServerState, ServerView, SlowStart,
-    effective_weight, select_tier,
+    AdminState, HealthState, Live, Needs, PeakEwma, PickTable, ServerState, ServerView, effective_weight,
+    select_tier,
 };
 use ropeway_core::end::EndReason;
-use ropeway_core::health::{
-    Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, PassiveConfig, Transition,
-};
-use ropeway_core::retry::RetryPolicy;
+use ropeway_core::health::{Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, Transition};
 
+pub use self::settings::{BudgetRules, HashKey, KeepAlive, ProxyProtocolVersion, UpstreamSettings};
 use crate::counters::{PerWorker, ServerCounters};
-use crate::tls::UpstreamTls;
 
 /// The choice is refreshed for this long after a ramp, so that the full weight arrives in it.
 const RAMP_AFTERGLOW_MS: u64 = 2_000;
@@ -31,32 +30,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// The members, in file order; picks refer to them by index.
     pub servers: Vec<Server>,
-    /// How a server is chosen.
-    pub policy: Policy,
-    /// What is hashed, for the policies that hash.
-    pub hash_key: HashKey,
-    /// How long a connection may take to open.
-    pub connect_timeout_ms: u64,
-    /// Idle connections.
-    pub keep_alive: KeepAlive,
-    /// What is tried again.
-    pub retry: RetryPolicy,
-    /// How many retries there may be.
-    pub retry_budget: BudgetRules,
-    /// When failures of live traffic take a server out; `None` never.
-    pub passive: Option<PassiveConfig>,
-    /// Percentage of usable servers under which all are used; 0 means only when none is usable.
-    pub panic_threshold: u32,
-    /// How the share of a server that came back grows.
-    pub slow_start: Option<SlowStart>,
-    /// Whether a server must pass a check before its first request.
-    pub checked: bool,
-    /// TLS towards the servers; `None` speaks in the clear.
-    pub tls: Option<Arc<UpstreamTls>>,
-    /// Whether the servers are spoken to by HTTP/2: agreed by ALPN over TLS, known before without.
-    pub http2: bool,
-    /// The PROXY header that each connection begins with; `None` sends none.
-    pub proxy_protocol: Option<ProxyProtocolVersion>,
+    /// What the configuration says.
+    pub settings: UpstreamSettings,
     /// State shared with the snapshots before and after.
     pub live: Arc<UpstreamLive>,
     /// What has to be tracked for the policy.
@@ -65,52 +40,6 @@ pub struct Upstream {
     /// A server of the choice was ejected since it was made.
     stale: AtomicBool,
     refreshing: Mutex<()>,
-}
-
-/// The form of a PROXY header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyProtocolVersion {
-    /// A line of text.
-    V1,
-    /// Binary.
-    V2,
-}
-
-/// What a hashing policy hashes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashKey {
-    /// The client's address.
-    SourceIp,
-    /// The path without the query.
-    Path,
-    /// The request target.
-    Uri,
-    /// A request field, by name; requests without it fall back to the client's address.
-    Header(Box<[u8]>),
-    /// A cookie, by name; requests without it fall back to the client's address.
-    Cookie(Box<[u8]>),
-}
-
-/// How many retries a worker may make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BudgetRules {
-    /// Retries per hundred requests.
-    pub percent: u32,
-    /// Retries per second that are allowed beside.
-    pub floor_per_second: u32,
-}
-
-/// Rules of the pools of idle connections.
-#[derive(Clone, Copy, Debug)]
-pub struct KeepAlive {
-    /// How long a connection may stay idle, until the server names a time of its own.
-    pub idle_ms: u64,
-    /// Whether a server's `Keep-Alive: timeout=N` is believed.
-    pub learn: bool,
-    /// Most idle connections per worker and server; 0 closes after every request.
-    pub max_idle: usize,
-    /// Requests after which a connection is closed; 0 is unlimited.
-    pub max_requests: u64,
 }
 
 /// One member of an upstream.
@@ -185,37 +114,6 @@ pub struct Choice {
     pub backup: bool,
 }
 
-/// The configured part of an [`Upstream`].
-#[derive(Debug)]
-pub struct UpstreamSettings {
-    /// See [`Upstream::policy`].
-    pub policy: Policy,
-    /// See [`Upstream::hash_key`].
-    pub hash_key: HashKey,
-    /// See [`Upstream::connect_timeout_ms`].
-    pub connect_timeout_ms: u64,
-    /// See [`Upstream::keep_alive`].
-    pub keep_alive: KeepAlive,
-    /// See [`Upstream::retry`].
-    pub retry: RetryPolicy,
-    /// See [`Upstream::retry_budget`].
-    pub retry_budget: BudgetRules,
-    /// See [`Upstream::passive`].
-    pub passive: Option<PassiveConfig>,
-    /// See [`Upstream::panic_threshold`].
-    pub panic_threshold: u32,
-    /// See [`Upstream::slow_start`].
-    pub slow_start: Option<SlowStart>,
-    /// See [`Upstream::checked`].
-    pub checked: bool,
-    /// See [`Upstream::tls`].
-    pub tls: Option<Arc<UpstreamTls>>,
-    /// See [`Upstream::http2`].
-    pub http2: bool,
-    /// See [`Upstream::proxy_protocol`].
-    pub proxy_protocol: Option<ProxyProtocolVersion>,
-}
-
 impl Upstream {
     /// An upstream whose choice is made from the live state of its servers as it is at `now_ms`.
     #[must_use]
@@ -230,20 +128,8 @@ impl Upstream {
         let upstream = Self {
             name,
             servers,
-            policy: settings.policy,
-            hash_key: settings.hash_key,
-            connect_timeout_ms: settings.connect_timeout_ms,
-            keep_alive: settings.keep_alive,
-            retry: settings.retry,
-            retry_budget: settings.retry_budget,
-            passive: settings.passive,
-            panic_threshold: settings.panic_threshold,
-            slow_start: settings.slow_start,
-            checked: settings.checked,
-            tls: settings.tls,
-            http2: settings.http2,
-            proxy_protocol: settings.proxy_protocol,
             needs: settings.policy.needs(),
+            settings,
             live,
             choice: ArcSwap::from_pointee(empty),
             stale: AtomicBool::new(false),
@@ -266,9 +152,9 @@ impl Upstream {
         let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         self.stale.store(false, Release);
         let views: Vec<ServerView> = self.servers.iter().map(|server| self.view(server, now_ms)).collect();
-        let selection = select_tier(&views, self.panic_threshold);
+        let selection = select_tier(&views, self.settings.panic_threshold);
         self.choice.store(Arc::new(Choice {
-            table: PickTable::build(&self.policy, &selection.candidates),
+            table: PickTable::build(&self.settings.policy, &selection.candidates),
             panic: selection.panic,
             backup: selection.backup,
         }));
@@ -283,7 +169,7 @@ impl Upstream {
     /// Whether a server's share is still growing.
     #[must_use]
     pub fn is_ramping(&self, now_ms: u64) -> bool {
-        self.slow_start.is_some_and(|ramp| {
+        self.settings.slow_start.is_some_and(|ramp| {
             self.servers.iter().any(|server| {
                 let since = server.live.up_since_ms();
                 since != 0 && now_ms.saturating_sub(since) <= ramp.window_ms.saturating_add(RAMP_AFTERGLOW_MS)
@@ -297,12 +183,12 @@ impl Upstream {
     /// configuration when its time was over, or the rule that ejected it may be gone.
     pub fn end_ejections(&self, now_ms: u64) -> bool {
         let mut book = self.live.ejections();
-        if let Some(config) = &self.passive {
+        if let Some(config) = &self.settings.passive {
             book.expire(now_ms, config);
         }
         let mut any = false;
         for server in self.servers.iter().filter(|server| server.live.is_ejected()) {
-            let stays = self.passive.is_some() && book.until(&server.identity).is_some();
+            let stays = self.settings.passive.is_some() && book.until(&server.identity).is_some();
             if !stays && server.live.ejected.swap(false, Release) {
                 server.live.passive.reset();
                 server.live.came_up(now_ms);
@@ -317,7 +203,7 @@ impl Upstream {
     /// Whether checks or live traffic found the server to be bad.
     fn is_bad(&self, server: u32) -> bool {
         self.servers.get(server as usize).is_none_or(|server| {
-            server.live.is_ejected() || (self.checked && server.live.health() == HealthState::Down)
+            server.live.is_ejected() || (self.settings.checked && server.live.health() == HealthState::Down)
         })
     }
 
@@ -341,7 +227,7 @@ impl Upstream {
 
     /// Counts a failure of live traffic and ejects the server when it was one too many.
     pub(crate) fn report_failure(&self, index: u32, kind: FailureKind, now_ms: u64) {
-        let Some(config) = &self.passive else { return };
+        let Some(config) = &self.settings.passive else { return };
         let Some(server) = self.servers.get(index as usize) else { return };
         if !server.live.passive.on_failure(kind, config) || server.live.is_ejected() {
             return;
@@ -369,7 +255,7 @@ impl Upstream {
     /// Ends a streak of failures.
     #[inline]
     pub(crate) fn report_success(&self, index: u32) {
-        if self.passive.is_some()
+        if self.settings.passive.is_some()
             && let Some(server) = self.servers.get(index as usize)
         {
             server.live.passive.on_success();
@@ -378,7 +264,7 @@ impl Upstream {
 
     fn view(&self, server: &Server, now_ms: u64) -> ServerView {
         let live = &server.live;
-        let ramp = match (self.slow_start, live.up_since_ms()) {
+        let ramp = match (self.settings.slow_start, live.up_since_ms()) {
             (Some(ramp), since) if since != 0 => ramp.factor(now_ms.saturating_sub(since)),
             _ => 1.0,
         };
@@ -388,7 +274,7 @@ impl Upstream {
             backup: server.backup,
             state: ServerState {
                 admin: live.admin(),
-                health: if self.checked { live.health() } else { HealthState::Up },
+                health: if self.settings.checked { live.health() } else { HealthState::Up },
                 ejected: live.is_ejected(),
                 resolved: !live.endpoints.load().is_empty(),
             },
@@ -608,6 +494,10 @@ impl ServerLive {
 
 #[cfg(test)]
 mod tests {
+    use ropeway_core::balance::Policy;
+    use ropeway_core::health::PassiveConfig;
+    use ropeway_core::retry::RetryPolicy;
+
     use super::*;
 
     /// An upstream of two servers with this rule, and with live state that is there already.

@@ -191,7 +191,7 @@ impl Worker {
         let now_ms = self.deadlines.now_ms();
         view.each_pool(|pool, upstream, index| {
             if let Some(server) = upstream.servers.get(index) {
-                pool.sweep(&upstream.keep_alive, &server.live, self.index, now_ms);
+                pool.sweep(&upstream.settings.keep_alive, &server.live, self.index, now_ms);
             }
         });
     }
@@ -244,9 +244,9 @@ impl View {
             .upstreams
             .iter()
             .map(|upstream| {
-                let rules = upstream.retry_budget;
+                let rules = upstream.settings.retry_budget;
                 let (old_pools, budget) = match known.get(&*upstream.name) {
-                    Some((pools, old, view)) if old.retry_budget == rules => {
+                    Some((pools, old, view)) if old.settings.retry_budget == rules => {
                         (Some(pools), Some(&view.budget))
                     }
                     Some((pools, ..)) => (Some(pools), None),

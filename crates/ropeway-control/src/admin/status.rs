@@ -251,8 +251,8 @@ fn upstream_view(control: &Control, upstream: &Upstream) -> UpstreamView {
     let choice = upstream.choice();
     UpstreamView {
         name: upstream.name.to_string(),
-        balance: balance_name(&upstream.policy),
-        checked: upstream.checked,
+        balance: balance_name(&upstream.settings.policy),
+        checked: upstream.settings.checked,
         panic: choice.panic,
         backup_in_use: choice.backup,
         servers: upstream.servers.iter().map(|server| server_view(control, upstream, server)).collect(),

@@ -45,13 +45,13 @@ fn the_smallest_file_gives_the_default_rules() {
     );
     assert!(forwarding.trusted.is_empty());
     let upstream = &snapshot.upstreams[0];
-    assert_eq!(upstream.policy, Policy::RoundRobin);
-    assert_eq!(upstream.retry, RetryPolicy::default());
-    assert_eq!((upstream.retry_budget.percent, upstream.retry_budget.floor_per_second), (20, 10));
-    assert_eq!(upstream.passive, Some(PassiveConfig::default()));
-    assert_eq!(upstream.connect_timeout_ms, 3_000);
-    assert_eq!((upstream.keep_alive.idle_ms, upstream.keep_alive.learn), (4_000, true));
-    assert!(!upstream.checked && named.is_empty() && checked.is_empty());
+    assert_eq!(upstream.settings.policy, Policy::RoundRobin);
+    assert_eq!(upstream.settings.retry, RetryPolicy::default());
+    assert_eq!((upstream.settings.retry_budget.percent, upstream.settings.retry_budget.floor_per_second), (20, 10));
+    assert_eq!(upstream.settings.passive, Some(PassiveConfig::default()));
+    assert_eq!(upstream.settings.connect_timeout_ms, 3_000);
+    assert_eq!((upstream.settings.keep_alive.idle_ms, upstream.settings.keep_alive.learn), (4_000, true));
+    assert!(!upstream.settings.checked && named.is_empty() && checked.is_empty());
     assert_eq!(snapshot.routes[0].timeouts.response_ms, 60_000);
     assert_eq!(snapshot.routes[0].host, HostRewrite::Keep);
     assert_eq!((snapshot.max_connections, snapshot.max_requests), (448, None));
@@ -133,8 +133,8 @@ fn servers_of_every_kind() {
     assert!(named.live.endpoints().is_empty(), "a name has no address before it resolves");
     assert_eq!(*unix.live.endpoints(), [Endpoint::Unix("/run/app.sock".into())]);
     assert_eq!(unix.live.admin(), AdminState::Drain);
-    assert_eq!(upstream.policy, Policy::RingHash { bounded_load: Some(1.5) });
-    assert_eq!(upstream.hash_key, HashKey::Cookie((*b"session").into()));
+    assert_eq!(upstream.settings.policy, Policy::RingHash { bounded_load: Some(1.5) });
+    assert_eq!(upstream.settings.hash_key, HashKey::Cookie((*b"session").into()));
     let [resolved] = &compiled.named[..] else { panic!("one name") };
     assert_eq!((&*resolved.upstream, &*resolved.host, resolved.port), ("app", "app.example", 80));
     assert!(Arc::ptr_eq(&resolved.live, &named.live));
@@ -145,7 +145,7 @@ fn checks_are_compiled_with_their_pace() {
     let compiled = compile_alone(&app(r#"servers = ["127.0.0.1:8001", "127.0.0.1:8002"]
         health = { type = "http", path = "/ok", method = "HEAD", host = "inner", status = "200,204", body = "fine",
                    headers = { x-check = "1" }, port = 9000, interval = "3s", jitter = 0, timeout = "1s", fall = 4, rise = 5 }"#));
-    assert!(compiled.snapshot.upstreams[0].checked);
+    assert!(compiled.snapshot.upstreams[0].settings.checked);
     let addresses: Vec<&str> = compiled.checked.iter().map(|server| &*server.authority).collect();
     assert_eq!(addresses, ["127.0.0.1:8001", "127.0.0.1:8002"]);
     let check = &compiled.checked[0].check;

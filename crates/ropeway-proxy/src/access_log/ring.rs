@@ -157,6 +157,7 @@ mod tests {
             host: b"example.com",
             target: b"/",
             version: "HTTP/1.1",
+            tls: "",
             status: 200,
             bytes_in: 1,
             bytes_out: 2,

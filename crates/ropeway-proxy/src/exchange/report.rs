@@ -26,7 +26,7 @@ pub(super) fn attempt_answered(worker: &Worker, upstream: &Upstream, index: u32,
     if let Some(us) = exchange.times.first_byte_took.filter(|_| upstream.needs.latency) {
         server.live.latency().observe(us, worker.shared.clock.now_us());
     }
-    let counts_5xx = upstream.passive.is_some_and(|config| config.consecutive_5xx.is_some());
+    let counts_5xx = upstream.settings.passive.is_some_and(|config| config.consecutive_5xx.is_some());
     if exchange.status >= 500 && counts_5xx {
         upstream.report_failure(index, FailureKind::ServerError, worker.deadlines.now_ms());
     } else {

@@ -303,7 +303,7 @@ fn should_retry(passage: &Passage<'_>, exchange: &Exchange, head: &ResponseHead)
         body_replayable: exchange.is_replayable(),
     };
     let others = passage.upstream.choice().table.len() > exchange.tried.as_slice().len();
-    others && passage.upstream.retry.may_retry(&question, exchange.retries)
+    others && passage.upstream.settings.retry.may_retry(&question, exchange.retries)
 }
 
 fn note_head(passage: &Passage<'_>, exchange: &mut Exchange, head: &ResponseHead) {

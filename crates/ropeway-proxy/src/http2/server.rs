@@ -13,6 +13,7 @@ use http::Request;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Progress;
 
+use super::liveness::Liveness;
 use super::stream::{Kind, Stream};
 use super::text;
 use super::transport::Transport;
@@ -55,18 +56,23 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
         }
         Poll::Ready(greeted) => Poll::Ready(greeted.ok()),
     });
-    let Some(connection) = greeted.await else { return };
+    let Some(mut connection) = greeted.await else { return };
     if let Some(counters) = client.counters(&worker) {
         counters.http2.bump();
     }
+    let now_ms = client.slot.now_ms();
+    let liveness = limits.keep_alive_interval_ms.and_then(|interval_ms| {
+        Some(Liveness::new(connection.ping_pong()?, interval_ms, limits.keep_alive_timeout_ms, now_ms))
+    });
     let mut served = Served {
         connection,
+        liveness,
         tally: Rc::default(),
         minute_ends_ms: client.slot.after(MINUTE_MS),
         limits,
         is_closing: false,
     };
-    served.tally.quiet_since_ms.set(client.slot.now_ms());
+    served.tally.quiet_since_ms.set(now_ms);
     poll_fn(|cx| served.poll(cx, &worker, &mut client)).await;
 }
 
@@ -89,6 +95,7 @@ fn builder(limits: &Http2Limits) -> Builder {
 struct Served {
     connection: Connection<Transport, Bytes>,
     tally: Rc<Tally>,
+    liveness: Option<Liveness>,
     minute_ends_ms: u64,
     limits: Http2Limits,
     is_closing: bool,
@@ -98,7 +105,8 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, worker: &Rc<Worker>, client: &mut Client) -> Poll<()> {
         loop {
             self.enforce(worker, client);
-            if worker.must_abort() {
+            let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.poll(cx, client.slot.now_ms()));
+            if worker.must_abort() || !is_alive {
                 return Poll::Ready(());
             }
             match self.connection.poll_accept(cx) {
@@ -129,7 +137,8 @@ impl Served {
     }
 
     fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<()> {
-        let mut due = self.minute_ends_ms;
+        let ping_at = self.liveness.as_ref().map_or(u64::MAX, Liveness::due_ms);
+        let mut due = self.minute_ends_ms.min(ping_at);
         if self.tally.open.get() == 0 {
             let idle_at = self.tally.quiet_since_ms.get().saturating_add(client.listener.timeouts.idle_ms);
             let idle_at = worker.idle_close_at().map_or(idle_at, |close_at| idle_at.min(close_at));

@@ -1,0 +1,86 @@
+//! The configured part of an upstream.
+
+use std::sync::Arc;
+
+use ropeway_core::balance::{Policy, SlowStart};
+use ropeway_core::health::PassiveConfig;
+use ropeway_core::retry::RetryPolicy;
+
+use crate::tls::UpstreamTls;
+
+/// How the servers of an upstream are chosen, reached and judged.
+#[derive(Debug)]
+pub struct UpstreamSettings {
+    /// How a server is chosen.
+    pub policy: Policy,
+    /// What is hashed, for the policies that hash.
+    pub hash_key: HashKey,
+    /// How long a connection may take to open.
+    pub connect_timeout_ms: u64,
+    /// Idle connections.
+    pub keep_alive: KeepAlive,
+    /// What is tried again.
+    pub retry: RetryPolicy,
+    /// How many retries there may be.
+    pub retry_budget: BudgetRules,
+    /// When failures of live traffic take a server out; `None` never.
+    pub passive: Option<PassiveConfig>,
+    /// Percentage of usable servers under which all are used; 0 means only when none is usable.
+    pub panic_threshold: u32,
+    /// How the share of a server that came back grows.
+    pub slow_start: Option<SlowStart>,
+    /// Whether a server must pass a check before its first request.
+    pub checked: bool,
+    /// TLS towards the servers; `None` speaks in the clear.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// Whether the servers are spoken to by HTTP/2: agreed by ALPN over TLS, known before without.
+    pub http2: bool,
+    /// The PROXY header that each connection begins with; `None` sends none.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
+}
+
+/// The form of a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocolVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// What a hashing policy hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    SourceIp,
+    /// The path without the query.
+    Path,
+    /// The request target.
+    Uri,
+    /// A request field, by name; requests without it fall back to the client's address.
+    Header(Box<[u8]>),
+    /// A cookie, by name; requests without it fall back to the client's address.
+    Cookie(Box<[u8]>),
+}
+
+/// How many retries a worker may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetRules {
+    /// Retries per hundred requests.
+    pub percent: u32,
+    /// Retries per second that are allowed beside.
+    pub floor_per_second: u32,
+}
+
+/// Rules of the pools of idle connections.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    /// How long a connection may stay idle, until the server names a time of its own.
+    pub idle_ms: u64,
+    /// Whether a server's `Keep-Alive: timeout=N` is believed.
+    pub learn: bool,
+    /// Most idle connections per worker and server; 0 closes after every request.
+    pub max_idle: usize,
+    /// Requests after which a connection is closed; 0 is unlimited.
+    pub max_requests: u64,
+}

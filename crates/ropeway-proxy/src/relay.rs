@@ -124,9 +124,12 @@ impl Pump {
         to: &mut Link,
     ) -> Poll<Result<(), PumpError>> {
         loop {
-            match to.poll_flush(cx, &worker.buffers) {
-                Poll::Pending => return self.wait(Waiting::Sink, worker),
-                Poll::Ready(flushed) => flushed.map_err(PumpError::Sink)?,
+            // Where the end is known to come next, it goes along with the last piece.
+            if self.done || !from.is_at_end() || !to.outbox.is_empty() {
+                match to.poll_flush(cx, &worker.buffers) {
+                    Poll::Pending => return self.wait(Waiting::Sink, worker),
+                    Poll::Ready(flushed) => flushed.map_err(PumpError::Sink)?,
+                }
             }
             if self.done {
                 self.settle(worker);

@@ -74,6 +74,7 @@ pub(super) fn poll(
                     return Poll::Ready(Err(if refused { failure.refused() } else { failure }));
                 }
             };
+            exchange.head_is_all = server.link.is_at_end();
             let input = scratch.input.get(..count).unwrap_or_default();
             if exchange.more_needed {
                 server.link.inbox.append(input, &worker.buffers);
@@ -236,7 +237,13 @@ fn pass_on(
     let method = exchange.request.method();
     let source =
         head.framing_for(method).map_err(|error| Failure::bad_response(error.reason(), error.detail()))?;
-    let source = if passage.from_stream { source.for_stream() } else { source };
+    // A head that was all on one stream is all on the next: gRPC tells its two kinds of responses apart by that.
+    let head_is_all = exchange.head_is_all && body.is_empty() && client.link.is_stream();
+    let source = match passage.from_stream {
+        true if head_is_all => BodyFraming::None,
+        true => source.for_stream(),
+        false => source,
+    };
     let modern = exchange.request.version() == Version::Http11;
     let sink = sink_for(source, client, head, modern);
     note_head(passage, exchange, head);

@@ -75,6 +75,8 @@ pub(crate) struct Exchange {
     pub last_end: Option<End>,
     /// The response head has begun to arrive, and is not complete.
     pub more_needed: bool,
+    /// Nothing follows the response head that was read last.
+    pub head_is_all: bool,
     /// Servers tried so far, this one included.
     pub tried: Tried,
     pub retries: u8,
@@ -168,6 +170,7 @@ impl Default for Exchange {
             reuse: true,
             last_end: None,
             more_needed: false,
+            head_is_all: false,
             tried: Tried::default(),
             retries: 0,
             upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
@@ -216,6 +219,7 @@ impl Exchange {
             reuse,
             last_end,
             more_needed,
+            head_is_all: _,
             tried,
             retries,
             upload: _,

@@ -156,6 +156,15 @@ impl Link {
         }
     }
 
+    /// Whether the next read is known to find the end. Only a stream can tell.
+    #[inline]
+    pub fn is_at_end(&self) -> bool {
+        match &self.transport {
+            Transport::Socket(..) => false,
+            Transport::Stream(stream) => stream.is_at_end(),
+        }
+    }
+
     /// Writes what waits.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<()>> {

@@ -130,6 +130,11 @@ impl Stream {
         Poll::Ready(Ok(count))
     }
 
+    /// Whether everything was read, and no trailers follow.
+    pub fn is_at_end(&self) -> bool {
+        self.unread.is_empty() && matches!(&self.receiving, Receiving::Body(body) if body.is_end_stream())
+    }
+
     /// Trailers, once the end was read: field lines, and an empty one.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         self.trailers.take()

@@ -1,6 +1,7 @@
 //! A client's connection: one request after the other.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +17,7 @@ use crate::deadline::DeadlineSlot;
 use crate::exchange::{self, After, End, Exchange, Step};
 use crate::http2;
 use crate::link::{Link, Noise};
+use crate::proxy_header;
 use crate::snapshot::{Http2Limits, Listener};
 use crate::tls::{self, Secured};
 use crate::worker::Worker;
@@ -41,6 +43,8 @@ pub(crate) struct Client {
     pub slot: DeadlineSlot,
     /// What TLS has shown of the client.
     pub tls: Option<Identity>,
+    /// Where the client connected to, once somebody has asked.
+    pub local: Option<SocketAddr>,
     worker: Rc<Worker>,
     /// When to notice that the client goes away: a request that is answered sooner does not need it.
     watch_at: u64,
@@ -84,6 +88,7 @@ impl Client {
             listener,
             arrival,
             tls: None,
+            local: None,
             watch_at: slot.after(0),
             slot,
             worker: Rc::clone(worker),
@@ -102,6 +107,7 @@ impl Client {
             arrival: self.arrival,
             slot: worker.deadlines.slot(),
             tls: self.tls,
+            local: self.local,
             watch_at: 0,
             worker: Rc::clone(worker),
             requests: 0,
@@ -157,6 +163,13 @@ impl Client {
         self.slot.arm(if watched { due } else { due.min(self.watch_at) });
     }
 
+    /// Counts how the connection ended, when that was before there was a request.
+    pub fn count_end(&self, reason: EndReason) {
+        if let Some(counters) = self.counters(&self.worker) {
+            counters.ends.bump(reason);
+        }
+    }
+
     /// Whether another request may follow the current one.
     #[inline]
     pub fn may_continue(&self, worker: &Worker) -> bool {
@@ -194,9 +207,8 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
             Poll::Ready(())
         })
         .await;
-        if let Some(tls) = client.listener.tls.clone()
-            && Box::pin(tls::secure(&worker, &mut client, &tls)).await == Secured::No
-        {
+        let plain = client.listener.proxy_protocol.is_none() && client.listener.tls.is_none();
+        if !plain && !Box::pin(greet(&worker, &mut client)).await {
             client.link.clear(&worker.buffers);
             return;
         }
@@ -224,6 +236,21 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
         })
         .await;
         client.link.clear(&worker.buffers);
+    }
+}
+
+/// What comes before the first request: a PROXY header, and the TLS handshake. Whether the client got through it.
+async fn greet(worker: &Rc<Worker>, client: &mut Client) -> bool {
+    let listener = Arc::clone(&client.listener);
+    if let Some(policy) = &listener.proxy_protocol
+        && let Err(reason) = proxy_header::read(worker, client, policy).await
+    {
+        client.count_end(reason);
+        return false;
+    }
+    match &listener.tls {
+        Some(tls) => tls::secure(worker, client, tls).await == Secured::Yes,
+        None => true,
     }
 }
 

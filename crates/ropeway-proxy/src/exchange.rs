@@ -34,6 +34,7 @@ use crate::counters::ServerCounters;
 use crate::link::Link;
 use crate::opening::{Opened, Opening};
 use crate::pool::{Pool, ServerLink};
+use crate::proxy_header;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Elsewhere, HashKey, Server, Upstream};
@@ -192,13 +193,16 @@ fn connect(
     }
     let opening =
         exchange.opening.get_or_insert_with(|| Box::new(Opening::new(upstream, server, &client.slot)));
-    let opened = ready!(opening.poll(cx, worker, &client.slot, (upstream, server), Vec::new));
+    let preamble = || proxy_header::write(client, upstream.settings.proxy_protocol);
+    let opened = ready!(opening.poll(cx, worker, &client.slot, (upstream, server), preamble));
     (exchange.opening, exchange.opening_turn) = (None, None);
     let link = match opened.map_err(Failure::connect)? {
         Opened::Link(link) => ServerLink::new(link, exchange.moves),
         Opened::Multiplexed(connection) => {
             let stream = connection.stream(worker.deadlines.now_ms());
-            asked.pool.multiplexer.keep(connection);
+            if upstream.settings.is_shareable() {
+                asked.pool.multiplexer.keep(connection);
+            }
             let stream = stream.ok_or(Failure::connect(EndReason::ConnectFailed))?;
             ServerLink::new(Link::of_stream(stream), exchange.moves)
         }
@@ -220,6 +224,9 @@ fn take_open(
 ) -> Poll<Option<Box<ServerLink>>> {
     let Asked { upstream, server, pool, .. } = asked;
     let now_ms = worker.deadlines.now_ms();
+    if !upstream.settings.is_shareable() {
+        return Poll::Ready(None);
+    }
     if upstream.settings.http2 {
         if let Some(stream) = pool.multiplexer.stream(now_ms) {
             let link = ServerLink::on_multiplexed(stream, server.live.moves());
@@ -320,7 +327,8 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
         report::bytes(asked.counters, &link);
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
-        if exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
+        let shareable = asked.upstream.settings.is_shareable();
+        if shareable && exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);

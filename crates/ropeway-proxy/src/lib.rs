@@ -23,6 +23,7 @@ mod listener;
 mod local_response;
 mod opening;
 mod pool;
+mod proxy_header;
 mod relay;
 pub mod runtime;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! One connection's socket, with the bytes that wait on either side of it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -184,6 +185,12 @@ impl Link {
             Transport::Socket(..) => Poll::Ready(Ok(())),
             Transport::Stream(stream) => Poll::Ready(stream.flush()),
         }
+    }
+
+    /// Our own address on a TCP connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let Transport::Socket(socket, _) = &self.transport else { return None };
+        rustix::net::getsockname(socket.as_fd()).ok()?.try_into().ok()
     }
 
     /// About how many bytes the peer takes at once. A socket that cannot be asked takes little.

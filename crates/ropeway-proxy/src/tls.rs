@@ -37,20 +37,21 @@ pub struct TlsProfile {
 }
 
 impl ListenerTls {
-    /// The index of the profile for a host name without a port, in any case; exact names before wildcards.
+    /// The index of the profile for a host name without a port, in any case, with or without a dot at its end; exact
+    /// names before wildcards, and of these the longest. A wildcard covers every depth, as it does in a route: otherwise
+    /// a route could lead to a host whose profile is another one.
     #[must_use]
     pub fn profile_for(&self, host: &str) -> usize {
-        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let host = host.strip_suffix('.').unwrap_or(host);
         let exact = |name: &str| name.eq_ignore_ascii_case(host);
-        let wildcard = |name: &str| {
-            name.strip_prefix("*.")
-                .zip(parent)
-                .is_some_and(|(name, parent)| name.eq_ignore_ascii_case(parent))
-        };
         let find = |matches: &dyn Fn(&str) -> bool| {
             self.profiles.iter().position(|profile| profile.names.iter().any(|name| matches(name)))
         };
-        find(&exact).or_else(|| find(&wildcard)).unwrap_or(0)
+        let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+        let wildcard = |parent: &str| {
+            find(&|name| name.strip_prefix("*.").is_some_and(|name| name.eq_ignore_ascii_case(parent)))
+        };
+        find(&exact).or_else(|| parents.into_iter().find_map(wildcard)).unwrap_or(0)
     }
 }
 

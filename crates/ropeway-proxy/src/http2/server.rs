@@ -45,6 +45,7 @@ struct Tally {
 /// Serves a connection until it is closed.
 pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2Limits) {
     let due = client.slot.after(client.listener.timeouts.head_ms);
+    client.local = client.local.or_else(|| client.link.local_address());
     let link = std::mem::replace(&mut client.link, Link::of_stream(Stream::closed()));
     let transport = Transport::new(link, Rc::clone(&worker));
     let mut handshake = std::pin::pin!(builder(&limits).handshake(transport));

@@ -54,9 +54,7 @@ pub(crate) enum Secured {
 pub(crate) async fn secure(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls) -> Secured {
     let due = client.slot.after(tls.handshake_ms);
     let Err(reason) = run(worker, client, tls, due).await else { return Secured::Yes };
-    if let Some(counters) = client.counters(worker) {
-        counters.ends.bump(reason);
-    }
+    client.count_end(reason);
     if reason == EndReason::PlainOnTls {
         refuse_plain(worker, client).await;
     }

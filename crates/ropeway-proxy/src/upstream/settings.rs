@@ -39,6 +39,14 @@ pub struct UpstreamSettings {
     pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
+impl UpstreamSettings {
+    /// Whether a connection may carry the requests of several clients: not when it began with the name of one.
+    #[must_use]
+    pub const fn is_shareable(&self) -> bool {
+        self.proxy_protocol.is_none()
+    }
+}
+
 /// The form of a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyProtocolVersion {

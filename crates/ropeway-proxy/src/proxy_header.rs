@@ -1,0 +1,107 @@
+//! PROXY headers: who is behind a load balancer in front of us, and whom we tell a server about.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+
+use ropeway_core::end::EndReason;
+use ropeway_core::proxy_protocol::{
+    Announcement, DEFAULT_LIMIT, Endpoints, Header, Progress, ProxyProtocolError, TlsAnnouncement,
+};
+
+use crate::buffers::HEAD_READ;
+use crate::connection::Client;
+use crate::snapshot::ProxyProtocolPolicy;
+use crate::upstream::ProxyProtocolVersion;
+use crate::worker::Worker;
+
+/// Reads the header that a trusted peer must begin its connection with, and takes from it who the client is.
+///
+/// # Errors
+///
+/// The header is malformed, did not come in time, or there is none.
+pub(crate) async fn read(
+    worker: &Worker,
+    client: &mut Client,
+    policy: &ProxyProtocolPolicy,
+) -> Result<(), EndReason> {
+    if !policy.trusted.contains(client.arrival.peer) {
+        return Ok(());
+    }
+    let due = client.slot.after(policy.timeout_ms);
+    poll_fn(|cx| {
+        let poll = poll_header(cx, worker, client);
+        if poll.is_pending() {
+            if client.slot.has_passed(due) || worker.must_abort() {
+                return Poll::Ready(Err(EndReason::BadProxyHeader));
+            }
+            client.slot.arm(due);
+        }
+        poll
+    })
+    .await
+}
+
+fn poll_header(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Poll<Result<(), EndReason>> {
+    loop {
+        match take(client) {
+            Ok(Some(consumed)) => {
+                client.link.inbox.consume(consumed, &worker.buffers);
+                return Poll::Ready(Ok(()));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                worker.complain(format_args!(
+                    "{} sent a bad PROXY header on listener {}: {}",
+                    client.arrival.peer,
+                    client.listener.name,
+                    error.detail()
+                ));
+                return Poll::Ready(Err(EndReason::BadProxyHeader));
+            }
+        }
+        let scratch = &mut *worker.scratch.borrow_mut();
+        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
+        match ready!(client.link.poll_read(cx, space)) {
+            Ok(count) if count > 0 => {
+                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
+            }
+            _ => return Poll::Ready(Err(EndReason::ClientClosed)),
+        }
+    }
+}
+
+/// Looks for a complete header in the inbox. Returns its length.
+fn take(client: &mut Client) -> Result<Option<usize>, ProxyProtocolError> {
+    let Progress::Complete(header) = Header::parse(client.link.inbox.as_slice(), DEFAULT_LIMIT)? else {
+        return Ok(None);
+    };
+    if let Endpoints::Tcp { source, destination } = header.endpoints() {
+        client.arrival.peer = source.ip();
+        client.arrival.peer_port = source.port();
+        client.arrival.local_port = destination.port();
+        client.local = Some(destination);
+    }
+    client.arrival.https |= header.ssl().is_some_and(|ssl| ssl.is_encrypted());
+    Ok(Some(header.consumed()))
+}
+
+/// What a connection to a server begins with, so that the server learns who the client is.
+pub(crate) fn write(client: &Client, version: Option<ProxyProtocolVersion>) -> Vec<u8> {
+    let Some(version) = version else { return Vec::new() };
+    let source = SocketAddr::new(client.arrival.peer, client.arrival.peer_port);
+    let local = client.local.or_else(|| client.link.local_address());
+    let endpoints =
+        local.map_or(Endpoints::OfConnection, |destination| Endpoints::Tcp { source, destination });
+    let tls = client
+        .tls
+        .map(|identity| TlsAnnouncement { version: Some(identity.version), ..TlsAnnouncement::default() });
+    let announcement = Announcement { endpoints, tls, checksum: true, ..Announcement::default() };
+    let mut header = Vec::new();
+    match version {
+        ProxyProtocolVersion::V1 => announcement.write_v1(&mut header),
+        // Nothing that is announced is too long.
+        ProxyProtocolVersion::V2 => drop(announcement.write_v2(&mut header)),
+    }
+    header
+}

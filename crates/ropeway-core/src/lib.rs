@@ -14,6 +14,7 @@ pub mod end;
 pub mod forwarding;
 pub mod health;
 pub mod http1;
+pub mod proxy_protocol;
 pub mod rate;
 pub mod retry;
 pub mod route;

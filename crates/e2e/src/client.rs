@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketType};
+use rustls::ClientConfig;
 use socket2::SockRef;
 
 use crate::message::{Broken, Response};
@@ -19,6 +21,7 @@ pub struct Client {
     fields: Vec<(String, String)>,
     receive_buffer: Option<usize>,
     segments: Option<u32>,
+    tls: Option<(Arc<ClientConfig>, String)>,
 }
 
 /// One connection to the proxy.
@@ -43,7 +46,15 @@ impl Client {
             fields: Vec::new(),
             receive_buffer: None,
             segments: None,
+            tls: None,
         }
+    }
+
+    /// Puts TLS over every connection, and asks for the host `name`, in the handshake and in requests.
+    #[must_use]
+    pub fn tls(mut self, config: &Arc<ClientConfig>, name: &str) -> Self {
+        self.tls = Some((config.clone(), name.to_owned()));
+        self.host(name)
     }
 
     /// Connects from another loopback address.
@@ -143,7 +154,10 @@ impl Client {
             rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(self.source), 0))?;
         }
         rustix::net::connect(&socket, &self.address)?;
-        let wire = Wire::new(TcpStream::from(socket));
+        let mut wire = Wire::new(TcpStream::from(socket));
+        if let Some((config, name)) = &self.tls {
+            wire.secure_as_client(config.clone(), name)?;
+        }
         Ok(Connection { wire, interim: Vec::new(), host: self.host.clone(), fields: self.fields.clone() })
     }
 }

@@ -30,6 +30,7 @@ pub struct Lab {
     config: String,
     workers: usize,
     surroundings: Surroundings,
+    files: Vec<(String, String)>,
 }
 
 /// A laboratory at work. Everything in it ends with it.
@@ -51,6 +52,7 @@ impl Lab {
             config: SMALLEST.into(),
             workers: 1,
             surroundings: Surroundings::default(),
+            files: Vec::new(),
         }
     }
 
@@ -105,10 +107,20 @@ impl Lab {
         self
     }
 
+    /// Puts a file beside the configuration, which can name it by `name`.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+
     /// Starts the proxy and waits until it is ready.
     #[must_use]
     pub fn start(self) -> Running {
         let directory = TempDir::new();
+        for (name, text) in &self.files {
+            std::fs::write(directory.file(name), text).unwrap();
+        }
         let path = directory.file("ropeway.toml");
         write_config(&path, &self.config, self.workers, &self.origins, directory.path());
         let proxy = Proxy::start(&path, &self.surroundings);

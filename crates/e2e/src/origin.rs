@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketType};
+use rustls::ServerConfig;
 
 use crate::message::Request;
 use crate::wait::eventually;
@@ -22,6 +23,7 @@ pub struct Origin {
     shared: Arc<Shared>,
     running: Option<Running>,
     receive_buffer: Option<usize>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// A port that is held, though nobody listens on it, so that connections to it are refused and nobody else gets it.
@@ -117,6 +119,7 @@ impl Origin {
             shared: Arc::default(),
             running: None,
             receive_buffer: None,
+            tls: None,
         };
         origin.start();
         origin
@@ -142,6 +145,15 @@ impl Origin {
         self
     }
 
+    /// Puts TLS over every connection. One whose handshake fails ends without the script having seen it.
+    #[must_use]
+    pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Self {
+        self.stop();
+        self.tls = Some(config);
+        self.start();
+        self
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -158,7 +170,8 @@ impl Origin {
         }
         let acceptor = std::thread::spawn({
             let (listener, shared, script) = (listener.clone(), self.shared.clone(), self.script.clone());
-            move || accept_loop(&listener, &shared, &script)
+            let tls = self.tls.clone();
+            move || accept_loop(&listener, &shared, &script, tls.as_ref())
         });
         self.running = Some(Running { listener, acceptor });
     }
@@ -256,7 +269,12 @@ impl Drop for Origin {
     }
 }
 
-fn accept_loop(listener: &TcpListener, shared: &Arc<Shared>, script: &Script) {
+fn accept_loop(
+    listener: &TcpListener,
+    shared: &Arc<Shared>,
+    script: &Script,
+    tls: Option<&Arc<ServerConfig>>,
+) {
     while let Ok((stream, _)) = listener.accept() {
         if shared.stopping.load(SeqCst) {
             return;
@@ -269,9 +287,11 @@ fn accept_loop(listener: &TcpListener, shared: &Arc<Shared>, script: &Script) {
         connections.push(Seen { record: wire.record(), stream: Some(handle), closed: closed.clone() });
         drop(connections);
         let mut peer = Peer { wire, connection, shared: shared.clone(), keep_alive: true };
-        let script = script.clone();
+        let (script, tls) = (script.clone(), tls.cloned());
         std::thread::spawn(move || {
-            script(&mut peer);
+            if tls.is_none_or(|tls| peer.wire.secure_as_server(tls).is_ok()) {
+                script(&mut peer);
+            }
             peer.forget_handle();
             drop(peer);
             closed.store(true, SeqCst);

@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+
 use crate::message::{Fields, parse_fields};
 use crate::wait::PATIENCE;
 
@@ -12,6 +14,7 @@ use crate::wait::PATIENCE;
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
+    session: Option<Box<rustls::Connection>>,
     buffer: Vec<u8>,
     record: Record,
 }
@@ -57,7 +60,50 @@ impl Wire {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, buffer: Vec::new(), record: Record::default() }
+        Self { stream, session: None, buffer: Vec::new(), record: Record::default() }
+    }
+
+    /// Puts TLS over the connection, as the side that begins, and completes the handshake.
+    ///
+    /// # Errors
+    /// Those of the socket, `InvalidData` with the error of rustls inside.
+    pub fn secure_as_client(&mut self, config: Arc<ClientConfig>, name: &str) -> io::Result<()> {
+        let name = name.to_owned().try_into().map_err(io::Error::other)?;
+        self.secure(ClientConnection::new(config, name).map_err(io::Error::other)?.into())
+    }
+
+    /// Puts TLS over the connection, as the side that waits, and completes the handshake.
+    ///
+    /// # Errors
+    /// As [`Self::secure_as_client`].
+    pub fn secure_as_server(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        self.secure(ServerConnection::new(config).map_err(io::Error::other)?.into())
+    }
+
+    fn secure(&mut self, mut session: rustls::Connection) -> io::Result<()> {
+        session.set_buffer_limit(None);
+        let session = self.session.insert(Box::new(session));
+        while session.is_handshaking() {
+            session.complete_io(&mut self.stream)?;
+        }
+        Ok(())
+    }
+
+    /// The session of TLS: what was agreed on.
+    ///
+    /// # Panics
+    /// Without TLS.
+    #[track_caller]
+    pub fn session(&self) -> &rustls::Connection {
+        self.session.as_deref().expect("TLS on this connection")
+    }
+
+    /// Announces that nothing follows (close_notify), and leaves the connection open.
+    pub fn send_close_notify(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.send_close_notify();
+            let _ = session.write_tls(&mut self.stream);
+        }
     }
 
     /// The socket.
@@ -70,16 +116,23 @@ impl Wire {
         self.record.clone()
     }
 
-    /// Sends bytes in one write.
+    /// Sends bytes in one write; over TLS in as few records as they fit into.
     ///
     /// # Errors
     /// Those of the socket.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.session {
+            None => self.stream.write_all(bytes),
+            Some(session) => {
+                session.writer().write_all(bytes)?;
+                write_records(session, &mut self.stream)
+            }
+        }
     }
 
-    /// Ends the sending side.
-    pub fn half_close(&self) {
+    /// Ends the sending side, in an orderly way where there is TLS.
+    pub fn half_close(&mut self) {
+        self.send_close_notify();
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -104,13 +157,16 @@ impl Wire {
         result
     }
 
-    /// Reads once. `Ok(0)` is the end.
+    /// Reads once. `Ok(0)` is the end; over TLS the one that was announced.
     ///
     /// # Errors
-    /// Those of the socket.
+    /// Those of the socket; `UnexpectedEof` for an end that TLS did not announce, `InvalidData` for a TLS error.
     pub fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 64 * 1024];
-        let count = self.stream.read(&mut chunk)?;
+        let count = match &mut self.session {
+            None => self.stream.read(&mut chunk)?,
+            Some(session) => read_content(session, &mut self.stream, &mut chunk)?,
+        };
         self.buffer.extend_from_slice(&chunk[..count]);
         self.record.0.lock().unwrap().extend_from_slice(&chunk[..count]);
         Ok(count)
@@ -203,6 +259,31 @@ impl Wire {
     }
 }
 
+fn write_records(session: &mut rustls::Connection, stream: &mut TcpStream) -> io::Result<()> {
+    while session.wants_write() {
+        session.write_tls(stream)?;
+    }
+    Ok(())
+}
+
+fn read_content(
+    session: &mut rustls::Connection,
+    stream: &mut TcpStream,
+    into: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match session.reader().read(into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
+        session.read_tls(stream)?;
+        let processed = session.process_new_packets().map_err(invalid);
+        // An alert tells the peer what was wrong; it may be gone.
+        let _ = write_records(session, stream);
+        processed?;
+    }
+}
+
 fn chunk_size(line: &str) -> io::Result<usize> {
     let digits = line.split(';').next().unwrap_or_default();
     let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -216,7 +297,7 @@ fn truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended inside a message")
 }
 
-fn invalid(what: String) -> io::Error {
+fn invalid(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

@@ -29,6 +29,7 @@ mod threats_framing;
 mod threats_resources;
 mod threats_routing;
 mod timeouts;
+mod tls_clients;
 mod tunnels;
 mod upstreams;
 mod websocket;

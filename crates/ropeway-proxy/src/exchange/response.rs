@@ -329,6 +329,11 @@ fn edit(passage: &Passage<'_>, client: &Client, head: &mut ResponseHead, output:
     if let Some(name) = &client.listener.server_name_field {
         head.head.remove_named(name);
     }
+    let hsts = client.listener.hsts.as_ref().filter(|_| client.arrival.https);
+    if hsts.is_some() {
+        // RFC 6797, section 8.1: of several, clients believe the first one.
+        head.head.remove_named(b"strict-transport-security");
+    }
     head.write_status_line(output);
     head.head.write_fields(output);
     client.listener.forwarding.write_response_via(output, head);
@@ -336,7 +341,7 @@ fn edit(passage: &Passage<'_>, client: &Client, head: &mut ResponseHead, output:
         // RFC 9110, section 6.6.1: a recipient with a clock adds what is missing.
         local_response::write_date(output);
     }
-    if let Some(line) = client.listener.hsts.as_ref().filter(|_| client.arrival.https) {
+    if let Some(line) = hsts {
         output.extend_from_slice(line);
     }
     if let Some(name) = &client.listener.server_name_field {

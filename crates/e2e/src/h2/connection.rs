@@ -362,15 +362,16 @@ impl Connection {
     }
 
     fn note_sent(&mut self, frame: &Frame) {
+        let stream = frame.stream & LARGEST_WINDOW;
+        if stream != 0 && matches!(frame.kind, kind::HEADERS | kind::DATA) {
+            self.exchanges.entry(stream).or_default();
+            self.next_stream = self.next_stream.max((stream | 1).saturating_add(2));
+        }
         match frame.kind {
-            kind::HEADERS if frame.stream != 0 => {
-                self.exchanges.entry(frame.stream).or_default();
-                self.next_stream = self.next_stream.max((frame.stream | 1).saturating_add(2));
-            }
-            kind::DATA => self.sending.charge(frame.stream, frame.payload.len()),
+            kind::DATA => self.sending.charge(stream, frame.payload.len()),
             kind::SETTINGS if !frame.has(flag::ACK) => self.note_own_settings(frame),
             kind::WINDOW_UPDATE if frame.payload.len() == 4 => {
-                self.receiving.credit(frame.stream, frame.number_at(0));
+                self.receiving.credit(stream, frame.number_at(0));
             }
             _ => {}
         }

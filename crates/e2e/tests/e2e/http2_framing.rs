@@ -54,9 +54,10 @@ fn requests_may_come_before_the_settings_of_the_server() {
 fn a_preface_in_many_pieces_is_one() {
     let lab = running();
     let mut connection = Connection::silent(&lab.client());
-    for byte in PREFACE.iter().chain(&settings(&[]).bytes()) {
+    for byte in PREFACE {
         connection.send_bytes(&[*byte]);
     }
+    connection.send(&[settings(&[])]);
     let _ = connection.get("/").expect(200);
 }
 
@@ -152,7 +153,10 @@ http2_rules! {
     ] => served(3);
 
     /// RFC 9113 section 6.9: the reserved bit of the increment is ignored too.
-    reserved_bit_of_a_window_increment: [window_update(0, (1 << 31) | 1)] => ignored();
+    reserved_bit_of_a_window_increment: [
+        settings(&[(setting::INITIAL_WINDOW_SIZE, 100)]), headers(1, Block::get("/held")).end(),
+        window_update(1, (1 << 31) | 1),
+    ] => ignored();
 
     /// RFC 9113 section 4.2: 2^14 bytes are always taken.
     largest_data_frame:

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 pub use trusted::TrustedProxies;
 
-use crate::http1::{Head, Known, RequestHead, ResponseHead, Version, write_decimal};
+use crate::http1::{Head, Known, RequestHead, ResponseHead, write_decimal};
 
 /// The fields that say where a request came from, in all spellings.
 const ABOUT_THE_CLIENT: [Known; 7] = [
@@ -132,19 +132,19 @@ impl ForwardingPolicy {
         if self.forwarded {
             write_forwarded(out, believed, head.authority(), arrival);
         }
-        self.write_via(out, head.version());
+        self.write_via(out, head.received_version());
     }
 
     /// Appends Via for a response that was received with this version. Earlier Via fields of the response stay as
     /// they are; the fields of one name are one list.
     pub fn write_response_via(&self, out: &mut Vec<u8>, head: &ResponseHead) {
-        self.write_via(out, head.version());
+        self.write_via(out, head.received_version());
     }
 
-    fn write_via(&self, out: &mut Vec<u8>, received: Version) {
+    fn write_via(&self, out: &mut Vec<u8>, received: &str) {
         let Some(pseudonym) = &self.via else { return };
         out.extend_from_slice(b"Via: ");
-        out.extend_from_slice(received.number().as_bytes());
+        out.extend_from_slice(received.as_bytes());
         out.push(b' ');
         out.extend_from_slice(pseudonym);
         out.extend_from_slice(b"\r\n");

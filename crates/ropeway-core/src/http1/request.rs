@@ -33,6 +33,7 @@ pub struct RequestHead {
     connection: ConnectionOptions,
     expects_continue: bool,
     accepts_trailers: bool,
+    by_stream: bool,
 }
 
 impl RequestHead {
@@ -164,9 +165,18 @@ impl RequestHead {
         self.framing
     }
 
-    /// Says that a body follows, whose end the protocol below marks: the request came by a stream.
-    pub fn expect_stream_body(&mut self) {
-        self.framing = BodyFraming::Stream;
+    /// Says that the request came by a stream of HTTP/2; `has_body` that a body follows, whose end the stream marks.
+    pub fn came_by_stream(&mut self, has_body: bool) {
+        self.by_stream = true;
+        if has_body {
+            self.framing = BodyFraming::Stream;
+        }
+    }
+
+    /// The version that the request was received with, as Via names it (RFC 9110 7.6.3).
+    #[must_use]
+    pub const fn received_version(&self) -> &'static str {
+        if self.by_stream { "2" } else { self.version.number() }
     }
 
     /// The announced length of the body.

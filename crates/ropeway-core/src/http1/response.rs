@@ -26,6 +26,7 @@ pub struct ResponseHead {
     version: Version,
     connection: ConnectionOptions,
     declared: Declared,
+    by_stream: bool,
 }
 
 impl Default for ResponseHead {
@@ -45,6 +46,7 @@ impl ResponseHead {
             version: Version::Http11,
             connection: ConnectionOptions { close: false, keep_alive: false, upgrade: false },
             declared: Ok(None),
+            by_stream: false,
         }
     }
 
@@ -125,6 +127,17 @@ impl ResponseHead {
             return Ok(BodyFraming::None);
         }
         Ok(declared.unwrap_or(BodyFraming::UntilClose))
+    }
+
+    /// Says that the response came by a stream of HTTP/2.
+    pub fn came_by_stream(&mut self) {
+        self.by_stream = true;
+    }
+
+    /// The version that the response was received with, as Via names it (RFC 9110 7.6.3).
+    #[must_use]
+    pub const fn received_version(&self) -> &'static str {
+        if self.by_stream { "2" } else { self.version.number() }
     }
 
     /// The announced length of the body.

@@ -42,7 +42,7 @@ pub(crate) struct Multiplexed {
 ///
 /// Those of the `h2` crate.
 pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Result<Multiplexed, h2::Error> {
-    let transport = Transport::new(link, Rc::clone(worker));
+    let transport = Transport::to_server(link, Rc::clone(worker));
     let mut builder = Builder::new();
     builder
         .enable_push(false)

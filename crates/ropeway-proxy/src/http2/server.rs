@@ -47,7 +47,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
     let due = client.slot.after(client.listener.timeouts.head_ms);
     client.local = client.local.or_else(|| client.link.local_address());
     let link = std::mem::replace(&mut client.link, Link::of_stream(Stream::closed()));
-    let transport = Transport::new(link, Rc::clone(&worker));
+    let transport = Transport::from_client(link, Rc::clone(&worker));
     let mut handshake = std::pin::pin!(builder(&limits).handshake(transport));
     let greeted = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(None),
@@ -86,6 +86,7 @@ fn builder(limits: &Http2Limits) -> Builder {
         .max_frame_size(limits.max_frame)
         .max_header_list_size(limits.max_header_list)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_concurrent_reset_streams(limits.max_concurrent_streams as usize)
         .max_local_error_reset_streams(Some(limits.max_resets_per_minute as usize))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
@@ -204,9 +205,7 @@ fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) ->
     let mut exchange = client.begin_exchange(worker, head.len());
     match exchange.request.parse(head, &client.listener.head_limits) {
         Ok(Progress::Complete { .. }) => {
-            if has_body {
-                exchange.request.expect_stream_body();
-            }
+            exchange.request.came_by_stream(has_body);
             exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
             exchange
         }

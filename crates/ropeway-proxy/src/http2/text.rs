@@ -30,6 +30,12 @@ pub(super) fn write_request(
     let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
     let tunnel = request.method() == Method::CONNECT && protocol.is_none();
+    if !tunnel && uri.scheme().is_none() {
+        return Err(Untranslatable("no :scheme"));
+    }
+    if request.headers().values().any(is_padded) {
+        return Err(Untranslatable("a field value that begins or ends with a space"));
+    }
     let (method, target) = match protocol {
         Some(_) => ("GET", path),
         None if tunnel => ("CONNECT", authority),
@@ -122,6 +128,12 @@ pub(super) fn header_map(section: &Head) -> HeaderMap {
         Some((name, HeaderValue::from_bytes(field.value).ok()?))
     };
     permitted_trailers(section).filter_map(pair).collect()
+}
+
+/// RFC 9113, section 8.2.1.
+fn is_padded(value: &HeaderValue) -> bool {
+    let ends = [value.as_bytes().first(), value.as_bytes().last()];
+    ends.into_iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
 }
 
 /// RFC 9113, section 8.3.1: a Host field says the same as `:authority`, or takes its place.

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::guard::Guard;
 use crate::link::Link;
 use crate::worker::Worker;
 
@@ -14,11 +16,46 @@ use crate::worker::Worker;
 pub(super) struct Transport {
     link: Link,
     worker: Rc<Worker>,
+    /// Judges what a client sends.
+    guard: Option<Guard>,
 }
 
+/// What a GOAWAY frame without more to say begins with: its length, type, flags and stream (RFC 9113, section 6.8).
+const GOAWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
+
 impl Transport {
-    pub fn new(link: Link, worker: Rc<Worker>) -> Self {
-        Self { link, worker }
+    /// To a server.
+    pub fn to_server(link: Link, worker: Rc<Worker>) -> Self {
+        Self { link, worker, guard: None }
+    }
+
+    /// From a client, who is judged.
+    pub fn from_client(link: Link, worker: Rc<Worker>) -> Self {
+        Self { link, worker, guard: Some(Guard::new()) }
+    }
+
+    /// Looks at what has arrived. A client that breaks a rule is told so, and heard no further.
+    fn judge(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
+        let Some(guard) = &mut self.guard else { return Ok(()) };
+        let Err(reason) = guard.inspect(bytes) else { return Ok(()) };
+        let (last, code) = (guard.last_stream().to_be_bytes(), u32::from(reason).to_be_bytes());
+        let frame = [&GOAWAY[..], &last, &code].concat();
+        self.link.send(cx, &frame, &[], &self.worker.buffers)?;
+        Err(io::Error::new(io::ErrorKind::InvalidData, h2::Error::from(reason)))
+    }
+
+    /// The crate calls a field block that it cannot decode a protocol error. It is a compression error (RFC 9113, section
+    /// 4.3), and the frame that ends the connection says so.
+    fn correct(&self, frames: &[u8]) -> Option<Vec<u8>> {
+        let guard = self.guard.as_ref()?;
+        let at = frames.len().checked_sub(GOAWAY.len() + 8)?;
+        let (head, code_at) = (frames.get(at..at + GOAWAY.len())?, frames.len() - 4);
+        let wrong = u32::from(Reason::PROTOCOL_ERROR).to_be_bytes();
+        if head != GOAWAY || frames.get(code_at..)? != wrong || !guard.last_block_is_broken() {
+            return None;
+        }
+        let code = u32::from(Reason::COMPRESSION_ERROR).to_be_bytes();
+        Some([frames.get(..code_at)?, &code].concat())
     }
 }
 
@@ -28,34 +65,37 @@ impl AsyncRead for Transport {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { link, worker } = self.get_mut();
-        if !link.inbox.is_empty() {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let Self { link, worker, .. } = this;
+        if link.inbox.is_empty() {
+            let count = ready!(link.poll_read(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(count);
+        } else {
             let count = link.inbox.len().min(buffer.remaining());
             buffer.put_slice(link.inbox.as_slice().get(..count).unwrap_or_default());
             link.inbox.consume(count, &worker.buffers);
-            return Poll::Ready(Ok(()));
         }
-        let count = ready!(link.poll_read(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(count);
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.judge(cx, buffer.filled().get(before..).unwrap_or_default()))
     }
 }
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { link, worker } = self.get_mut();
-        ready!(link.poll_flush(cx, &worker.buffers))?;
-        link.send(cx, bytes, &[], &worker.buffers)?;
+        let this = self.get_mut();
+        ready!(this.link.poll_flush(cx, &this.worker.buffers))?;
+        let corrected = this.correct(bytes);
+        this.link.send(cx, corrected.as_deref().unwrap_or(bytes), &[], &this.worker.buffers)?;
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { link, worker } = self.get_mut();
+        let Self { link, worker, .. } = self.get_mut();
         link.poll_flush(cx, &worker.buffers)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { link, worker } = self.get_mut();
+        let Self { link, worker, .. } = self.get_mut();
         ready!(link.poll_flush(cx, &worker.buffers))?;
         Poll::Ready(link.shutdown_write(cx))
     }

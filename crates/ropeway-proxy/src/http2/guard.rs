@@ -196,7 +196,7 @@ fn check_length(kind: u8, flags: u8, len: usize) -> Result<(), Reason> {
         PRIORITY => len == 5,
         RST_STREAM | WINDOW_UPDATE => len == 4,
         SETTINGS if flags & ACK != 0 => len == 0,
-        SETTINGS => len % 6 == 0,
+        SETTINGS => len.is_multiple_of(6),
         PING => len == 8,
         GOAWAY => len >= 8,
         _ => true,

@@ -223,9 +223,8 @@ impl Stream {
             return Ok(());
         }
         let mut response = text::read_response(text)?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && self.kind == Kind::Tunnel {
-            *response.status_mut() = StatusCode::OK;
-            response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        if self.kind == Kind::Tunnel {
+            as_answer_to_connect(&mut response);
         }
         match &mut self.sending {
             Sending::Response(respond) if response.status().is_informational() => {
@@ -283,6 +282,16 @@ impl Stream {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// To an extended CONNECT 200 says that there is a tunnel (RFC 8441, section 5), and nothing else may look like that.
+fn as_answer_to_connect(response: &mut Response<()>) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+    } else if response.status().is_success() {
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) fn write_request(
     let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
     let tunnel = request.method() == Method::CONNECT && protocol.is_none();
-    if !tunnel && uri.scheme().is_none() {
-        return Err(Untranslatable("no :scheme"));
+    // Without an authority the `h2` crate keeps no scheme either.
+    if !authority.is_empty() && !tunnel && uri.scheme_str().is_none_or(str::is_empty) {
+        return Err(Untranslatable("an empty :scheme"));
     }
     if request.headers().values().any(is_padded) {
         return Err(Untranslatable("a field value that begins or ends with a space"));

@@ -60,6 +60,7 @@ fn forwarded_is_one_request(head: &mut RequestHead) {
         BodyFraming::Length(length) => Body::Length(length),
         BodyFraming::Chunked => Body::Chunked,
         BodyFraming::UntilClose => panic!("a request cannot end with its connection"),
+        BodyFraming::Stream => panic!("HTTP/1 has no streams"),
     };
     assert_eq!(seen.request_body(), Ok(body));
 }

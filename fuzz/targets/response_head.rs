@@ -37,6 +37,7 @@ fn forwarded_is_one_response(head: &ResponseHead, method: &str, framing: BodyFra
         BodyFraming::None => Body::None,
         BodyFraming::Length(length) => Body::Length(length),
         BodyFraming::Chunked | BodyFraming::UntilClose => Body::Chunked,
+        BodyFraming::Stream => panic!("HTTP/1 has no streams"),
     };
     assert_eq!(seen.response_body(method), Ok(body), "{method} {}", sent.escape_ascii());
 }

@@ -274,6 +274,18 @@ impl Connection {
         self.exchanges.get(&stream).unwrap_or_else(|| panic!("stream {stream} was never opened"))
     }
 
+    /// How many streams are over.
+    #[must_use]
+    pub fn streams_over(&self) -> usize {
+        self.exchanges.values().filter(|exchange| exchange.is_over()).count()
+    }
+
+    /// Whether the connection was seen to end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// Sends a PING and waits until it is acknowledged: whatever was sent before has been read by then.
     #[track_caller]
     pub fn round_trip(&mut self) {

@@ -1,14 +1,23 @@
-"""The load generators: wrk as fast as it goes, h2load at a fixed rate."""
+"""The load generators: wrk, h2load and `tls_connections.c` as fast as they go, h2load at a fixed rate."""
 
+import functools
 import math
+import os
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import machine, process
 
-WRK_SCRIPT = Path(__file__).resolve().parent.parent / "wrk.lua"
+BENCH = Path(__file__).resolve().parent.parent
+WRK_SCRIPT = BENCH / "wrk.lua"
+CLIENT_TLS = BENCH / "client-tls.cnf"
+TLS_CONNECTIONS = BENCH / "harness" / "tls_connections.c"
+BUILT = BENCH.parent / "target" / "bench"
+SMALLEST_BODY = 128
+"""Bytes of the shortest body that is asked for with h2load at full speed."""
 GRACE_SECONDS = 30
 """A generator that has not ended this long after its time is killed, and the run fails."""
 
@@ -22,6 +31,8 @@ class Load:
     p50_ms: float
     p99_ms: float
     errors: int
+    resumed: float | None = None
+    """The share of the connections that resumed a TLS session, where the generator knows."""
 
     @property
     def per_second(self):
@@ -38,21 +49,37 @@ class Shape:
     body_bytes: int = 0
     close: bool = False
     """A new connection for every request."""
+    tls: bool = False
+    resume: bool = False
+    """With `tls` and `close`: every connection offers the newest session ticket; otherwise none does."""
+    streams: int = 0
+    """HTTP/2 requests in flight on each connection; 0 for HTTP/1.1."""
+    grpc: bool = False
+    """Unary gRPC calls over HTTP/2 without TLS, to origins that speak the same; `body_bytes` is the message's."""
+
+    @property
+    def scheme(self):
+        return "https" if self.tls else "http"
 
 
 def at_full_speed(shape, port, seconds, workers):
-    """wrk: every connection sends its next request as soon as it has the answer."""
+    """Every connection, or stream, sends its next request as soon as it has the answer."""
+    if shape.streams:
+        return by_h2load(shape, port, seconds, workers)
+    if shape.tls and shape.close:
+        return by_tls_connections(shape, port, seconds, workers)
+    return by_wrk(shape, port, seconds, workers)
+
+
+def by_wrk(shape, port, seconds, workers):
     cores = machine.load_cores(workers)
     threads = min(len(cores), 2)
     printed = run_pinned([
         "wrk", "--latency", "-t", str(threads), "-c", str(shape.connections), "-d", f"{math.ceil(seconds)}s",
-        "-s", str(WRK_SCRIPT), f"http://127.0.0.1:{port}{shape.path}",
+        "-s", str(WRK_SCRIPT), f"{shape.scheme}://127.0.0.1:{port}{shape.path}",
         "--", shape.method, str(shape.body_bytes), "close" if shape.close else "keep",
     ], cores, seconds)
-    line = re.search(r"^RESULT (.*)$", printed, re.MULTILINE)
-    if line is None:
-        raise RuntimeError(f"wrk printed no totals:\n{printed}")
-    total = {key: int(value) for key, value in (word.split("=") for word in line.group(1).split())}
+    total = totals(printed)
     return Load(
         requests=total["requests"],
         seconds=total["microseconds"] / 1e6,
@@ -60,6 +87,74 @@ def at_full_speed(shape, port, seconds, workers):
         p99_ms=total["p99"] / 1e3,
         errors=total["socket_errors"] + total["bad_status"],
     )
+
+
+def by_tls_connections(shape, port, seconds, workers):
+    """A TLS connection for each request. A resumption where none was wanted, or the reverse, is a wrong answer."""
+    printed = run_pinned([
+        str(tls_connections()), str(port), str(shape.connections), str(seconds), "resumed" if shape.resume else "full",
+    ], machine.load_cores(workers), seconds)
+    total = totals(printed)
+    share = total["resumed"] / max(total["requests"], 1)
+    if total["requests"] and (share < 0.95 if shape.resume else share > 0):
+        raise RuntimeError(f"{share:.1%} of the connections resumed a session")
+    return Load(
+        requests=total["requests"],
+        seconds=total["microseconds"] / 1e6,
+        p50_ms=total["p50"] / 1e3,
+        p99_ms=total["p99"] / 1e3,
+        errors=total["errors"],
+        resumed=share,
+    )
+
+
+@functools.cache
+def tls_connections():
+    """The program, compiled once per run."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    binary = BUILT / "tls_connections"
+    subprocess.run(["cc", "-O2", "-Wall", "-o", binary, TLS_CONNECTIONS, "-lssl", "-lcrypto"], check=True)
+    return binary
+
+
+def totals(printed):
+    """The numbers of the RESULT line of `wrk.lua` and `tls_connections.c`."""
+    line = re.search(r"^RESULT (.*)$", printed, re.MULTILINE)
+    if line is None:
+        raise RuntimeError(f"the load generator printed no totals:\n{printed}")
+    return {key: int(value) for key, value in (word.split("=") for word in line.group(1).split())}
+
+
+def by_h2load(shape, port, seconds, workers):
+    """HTTP/2: over TLS by ALPN, without TLS by prior knowledge."""
+    with tempfile.TemporaryDirectory(prefix="ropeway-h2load-") as name:
+        log, body = Path(name) / "h2load.log", Path(name) / "body"
+        command = [
+            "h2load", "-t", "1", "-c", str(shape.connections), "-m", str(shape.streams),
+            "-D", str(math.ceil(seconds)), f"--log-file={log}",
+        ]
+        if shape.grpc:
+            body.write_bytes(grpc_message(shape.body_bytes))
+            command += ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        command.append(f"{shape.scheme}://127.0.0.1:{port}{shape.path}")
+        printed = run_pinned(command, machine.load_cores(workers), seconds)
+        if "Application protocol: h2" not in printed:
+            raise RuntimeError(f"h2load was not answered in HTTP/2:\n{printed}")
+        seen = from_request_log(log, seconds)
+    require_bodies(printed, seen.requests)
+    return seen
+
+
+def require_bodies(printed, answers):
+    """A gRPC error is a 200 without a message, and quickly made: the answers must have had their bodies."""
+    received = re.search(r"^traffic:.*\((\d+)\) data$", printed, re.MULTILINE)
+    if received is None or int(received.group(1)) < 0.95 * answers * SMALLEST_BODY:
+        raise RuntimeError(f"h2load saw {answers} answers without their bodies:\n{printed}")
+
+
+def grpc_message(length):
+    """A message as gRPC frames it: not compressed, its length in four bytes, its bytes."""
+    return b"\0" + length.to_bytes(4, "big") + b"x" * length
 
 
 def at_rate(shape, port, seconds, workers, per_second, directory):
@@ -104,6 +199,7 @@ def run_pinned(command, cores, seconds):
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + GRACE_SECONDS, stdin=subprocess.DEVNULL,
         preexec_fn=lambda: process.prepare_child(cores), check=False,
+        env=os.environ | {"OPENSSL_CONF": str(CLIENT_TLS)},
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")

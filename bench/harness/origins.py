@@ -1,4 +1,4 @@
-"""The two servers behind every engine: nginx, answering from memory."""
+"""The two servers behind every engine: nginx, answering from memory; nghttpd where they are asked in gRPC."""
 
 import contextlib
 import os
@@ -45,15 +45,20 @@ http {{
 """
 
 
+GRPC_PATH = "/bench.Echo/Unary.grpc"
+"""A file with the answer of the one method there is; nghttpd takes the content type from how its name ends."""
+
+
 @contextlib.contextmanager
-def running(directory, workers):
+def running(directory, workers, grpc=False):
     """Starts both origins and yields their ports."""
     write_content(directory / "content")
+    start = start_grpc if grpc else start_http
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(start(directory, workers)).port for _ in range(2)]
 
 
-def start(directory, workers):
+def start_http(directory, workers):
     port = process.free_port()
     config = directory / f"origin-{port}.conf"
     user = "user root;" if os.geteuid() == 0 else ""
@@ -62,7 +67,23 @@ def start(directory, workers):
     return process.Daemon(f"origin-{port}", command, machine.load_cores(workers), port, directory)
 
 
+def start_grpc(directory, workers):
+    """HTTP/2 with prior knowledge; every answer is one message and the trailer that says OK."""
+    port = process.free_port()
+    types = directory / "mime.types"
+    types.write_text("application/grpc grpc\n")
+    command = [
+        "nghttpd", "--no-tls", "--address=127.0.0.1", "--workers=1", "--max-concurrent-streams=1024",
+        f"--htdocs={directory / 'content'}", f"--mime-types-file={types}", "--trailer=grpc-status: 0",
+        "--no-content-length", str(port),
+    ]
+    return process.Daemon(f"origin-{port}", command, machine.load_cores(workers), port, directory)
+
+
 def write_content(directory):
     directory.mkdir()
+    answer = directory / GRPC_PATH.lstrip("/")
+    answer.parent.mkdir()
+    answer.write_bytes(b"\0" + SMALL.to_bytes(4, "big") + b"x" * SMALL)
     (directory / "large").write_bytes(b"x" * LARGE)
     (directory / "chunked").write_bytes(b"x" * CHUNKED)

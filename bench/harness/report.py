@@ -17,6 +17,7 @@ COLUMNS = [
     ("p50_ms", "p50 ms", "{:.2f}", False),
     ("p99_ms", "p99 ms", "{:.2f}", True),
     ("busy", "cores busy", "{:.2f}", False),
+    ("resumed_percent", "resumed %", "{:.1f}", False),
     ("memory_mib", "memory MiB", "{:.1f}", False),
     ("errors", "errors", "{:.0f}", False),
 ]

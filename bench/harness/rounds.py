@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import accounting, engines, idle, load, machine, origins, process
+from . import accounting, certificate, engines, idle, load, machine, origins, process
 
 CALIBRATION_SECONDS = 1
 SETTLE_SECONDS = 1
@@ -30,8 +30,9 @@ def measure(scenario, field, plan):
     samples = {engine.name: [] for engine in field}
     with tempfile.TemporaryDirectory(prefix="ropeway-bench-") as name:
         directory = Path(name)
-        with origins.running(directory, scenario.workers) as ports:
-            setups = {engine: setup(scenario, plan, directory, ports) for engine in field}
+        shown = certificate.made_in(directory) if scenario.shape.tls else None
+        with origins.running(directory, scenario.workers, scenario.shape.grpc) as ports:
+            setups = {engine: setup(scenario, plan, directory, ports, shown) for engine in field}
             with probes(scenario, plan, setups) as by_engine:
                 for number in range(plan.rounds):
                     for engine in rotated(field, number):
@@ -41,7 +42,7 @@ def measure(scenario, field, plan):
     return samples
 
 
-def setup(scenario, plan, directory, ports):
+def setup(scenario, plan, directory, ports, shown):
     return engines.Setup(
         directory=directory,
         origins=ports,
@@ -49,6 +50,8 @@ def setup(scenario, plan, directory, ports):
         max_connections=scenario.max_connections,
         access_log=scenario.access_log,
         forwarding_fields=plan.forwarding_fields,
+        certificate=shown,
+        grpc=scenario.shape.grpc,
     )
 
 
@@ -99,19 +102,22 @@ def half_of_the_slowest(scenario, daemons):
 def sample_load(daemon, generate):
     pids = accounting.family(daemon.pid)
     memory = MemoryWatch(pids)
-    cpu, wall = accounting.cpu_seconds(pids), time.monotonic()
+    cpu = accounting.cpu_seconds(pids)
     with memory:
         seen = generate(daemon.port)
-    cpu, wall = accounting.cpu_seconds(pids) - cpu, time.monotonic() - wall
-    return {
+    cpu = accounting.cpu_seconds(pids) - cpu
+    sample = {
         "cpu_us": cpu / seen.requests * 1e6,
-        "busy": cpu / wall,
+        "busy": cpu / seen.seconds,
         "per_second": seen.per_second,
         "p50_ms": seen.p50_ms,
         "p99_ms": seen.p99_ms,
         "memory_mib": memory.highest_kib / 1024,
         "errors": seen.errors,
     }
+    if seen.resumed is not None:
+        sample["resumed_percent"] = 100 * seen.resumed
+    return sample
 
 
 class MemoryWatch:
@@ -159,6 +165,7 @@ def sample_idle(scenario, engine, setup):
 def idle_client(scenario, daemon):
     """Yields a function that counts the connections that are still open."""
     command = [sys.executable, idle.__file__, str(daemon.port), str(scenario.idle_connections)]
+    command += ["--tls"] if scenario.shape.tls else []
     cores = machine.load_cores(scenario.workers)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                           preexec_fn=lambda: os.sched_setaffinity(0, cores)) as client:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, field
 
 from .load import Shape
+from .origins import GRPC_PATH
 
 CPU = "cpu_us"
 P99 = "p99_ms"
@@ -52,6 +53,21 @@ ALL = [
     Scenario("idle-10000", "10,000 idle keep-alive connections, each used once",
              judged_by=IDLE, idle_connections=10_000, ceiling=1.5),
     Scenario("two-workers", "two workers, 128 keep-alive connections", shape=Shape(connections=128), workers=2),
+    Scenario("tls-keepalive-64", "TLS 1.3, 64 keep-alive connections, 128-byte responses",
+             shape=Shape(tls=True), targets={"nginx": 0.78, "haproxy": 0.78}),
+    Scenario("tls-handshake", "a new TLS 1.3 connection for every request, ECDSA P-256, never resumed",
+             shape=Shape(tls=True, close=True), targets={"nginx": 0.60, "haproxy": 0.60}),
+    Scenario("tls-resumed", "a new TLS 1.3 connection for every request, each resumed by a ticket",
+             shape=Shape(tls=True, close=True, resume=True), targets={"nginx": 0.80, "haproxy": 0.80}),
+    Scenario("h2-16x16", "HTTP/2 over TLS to HTTP/1.1 origins, 16 connections of 16 streams",
+             shape=Shape(tls=True, connections=16, streams=16), targets={"nginx": 0.72, "haproxy": 0.72}),
+    Scenario("h2-64x1", "HTTP/2 over TLS to HTTP/1.1 origins, 64 connections of one stream",
+             shape=Shape(tls=True, streams=1), targets={"nginx": 0.95, "haproxy": 0.95}),
+    Scenario("grpc-unary", "unary gRPC calls of 128 bytes, HTTP/2 on both sides, 16 connections of 16 streams",
+             shape=Shape(GRPC_PATH, method="POST", body_bytes=128, connections=16, streams=16, grpc=True),
+             targets={"envoy": 0.50}),
+    Scenario("idle-tls-10000", "10,000 idle TLS 1.3 connections, each used once",
+             shape=Shape(tls=True), judged_by=IDLE, idle_connections=10_000, ceiling=12.0),
 ]
 
 

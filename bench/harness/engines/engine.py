@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import machine, process
+from ..certificate import Certificate
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,16 @@ class Setup:
     """Ropeway only: it writes a JSON access log, the others stay without one."""
     forwarding_fields: bool = True
     """Host is kept, and X-Forwarded-For, X-Forwarded-Proto and X-Real-IP are added."""
+    certificate: Certificate | None = None
+    """Clients come with TLS, and may choose HTTP/2 by ALPN; without it they come without TLS."""
+    grpc: bool = False
+    """gRPC: clients and origins speak HTTP/2 without TLS, by prior knowledge."""
     port: int = field(default_factory=process.free_port)
     admin_port: int = field(default_factory=process.free_port)
+
+    @property
+    def scheme(self):
+        return "https" if self.certificate else "http"
 
 
 class Unavailable(Exception):

@@ -19,6 +19,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: web
+          codec_type: {codec}
           use_remote_address: {forwarding}
           generate_request_id: false
           route_config:
@@ -32,10 +33,12 @@ static_resources:
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+{tls}
   clusters:
   - name: app
     type: STATIC
     connect_timeout: 3s
+{to_servers}
     circuit_breakers:
       thresholds:
       - {{ max_connections: {max_connections}, max_pending_requests: {max_connections}, max_requests: {max_connections} }}
@@ -45,6 +48,23 @@ static_resources:
       - lb_endpoints:
 {servers}
 """
+
+TLS = """
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: [h2, http/1.1]
+            tls_certificates:
+            - certificate_chain: {{ filename: {certificate.chain} }}
+              private_key: {{ filename: {certificate.key} }}"""
+
+HTTP2_TO_SERVERS = """
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }"""
 
 SERVER = "        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}"
 
@@ -64,6 +84,9 @@ class Envoy(Engine):
             port=setup.port,
             admin_port=setup.admin_port,
             max_connections=setup.max_connections,
+            codec="HTTP2" if setup.grpc else "AUTO",
+            tls=TLS.strip("\n").format(certificate=setup.certificate) if setup.certificate else "",
+            to_servers=HTTP2_TO_SERVERS.strip("\n") if setup.grpc else "",
             forwarding="true" if setup.forwarding_fields else "false",
             servers="\n".join(SERVER.format(port=port) for port in setup.origins),
         ))

@@ -25,7 +25,8 @@ class Floor(Engine):
     def takes_part(self, scenario):
         """Small requests and responses on connections that stay; it has no answer to anything else."""
         shape = scenario.shape
-        return shape.path == "/" and not shape.close and not scenario.idle_connections and scenario.workers == 1
+        plain = shape.path == "/" and not (shape.close or shape.tls or shape.streams)
+        return plain and not scenario.idle_connections and scenario.workers == 1
 
     def version(self):
         return "relay.c"

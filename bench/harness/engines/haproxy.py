@@ -7,6 +7,7 @@ global
     nbthread {workers}
     maxconn {max_connections}
     no strict-limits
+    {tls}
 
 defaults
     mode http
@@ -21,7 +22,7 @@ defaults
     option splice-response
 
 frontend web
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096{protocols}
     {forwarding}
     default_backend app
 
@@ -30,9 +31,13 @@ backend app
     {servers}
 """
 
+TLS = """
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+    tune.ssl.lifetime 86400"""
+
 FORWARDING = """
     option forwardfor
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {scheme}
     http-request set-header X-Real-IP %[src]"""
 
 
@@ -48,7 +53,17 @@ class HAProxy(Engine):
             port=setup.port,
             workers=setup.workers,
             max_connections=setup.max_connections,
-            servers="\n    ".join(f"server s{n} 127.0.0.1:{port}" for n, port in enumerate(setup.origins)),
-            forwarding=FORWARDING.strip() if setup.forwarding_fields else "",
+            tls=TLS.strip() if setup.certificate else "",
+            protocols=protocols(setup),
+            servers="\n    ".join(
+                f"server s{n} 127.0.0.1:{port}{' proto h2' if setup.grpc else ''}" for n, port in enumerate(setup.origins)),
+            forwarding=FORWARDING.strip().format(scheme=setup.scheme) if setup.forwarding_fields else "",
         ))
         return [self.binary, "-db", "-f", str(path)]
+
+
+def protocols(setup):
+    """What follows the address of the listener."""
+    if setup.certificate:
+        return f" ssl crt {setup.certificate.both} alpn h2,http/1.1"
+    return " proto h2" if setup.grpc else ""

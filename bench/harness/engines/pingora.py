@@ -29,6 +29,10 @@ class Pingora(Engine):
             raise Unavailable("it does not build here, see above")
         return cls(str(directory / "release" / "pingora-engine"))
 
+    def takes_part(self, scenario):
+        """What our program does with the library: HTTP/1.1 without TLS."""
+        return not (scenario.shape.tls or scenario.shape.streams)
+
     def version(self):
         locked = tomllib.loads((PROGRAM / "Cargo.lock").read_text())["package"]
         return next(package["version"] for package in locked if package["name"] == "pingora-proxy")

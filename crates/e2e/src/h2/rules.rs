@@ -1,6 +1,6 @@
 //! Rules of RFC 9113 as rows: what a client sends, and what must come of it.
 //!
-//! ```ignore
+//! ```text
 //! http2_rules! {
 //!     /// RFC 9113 section 6.7: a PING belongs to the connection.
 //!     ping_on_a_stream: [ping(*b"12345678").on(1)] => connection_error(&[PROTOCOL_ERROR]);

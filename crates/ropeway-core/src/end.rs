@@ -167,6 +167,8 @@ end_reasons! {
     /// The client read the response slower than the minimum rate.
     ClientTooSlow, "client_too_slow", 499, Client, "The client read the response too slowly.";
 
+    /// The time that the client gave the call (`grpc-timeout`) was over before the response was complete.
+    DeadlineExceeded, "deadline_exceeded", 504, Client, "The deadline that the client set for the call has passed.";
     /// No route matches.
     NoRoute, "no_route", 404, Configuration, "No route matches this host and path.";
     /// The cap on requests in flight is reached.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ropeway_core::end::EndReason;
+use ropeway_core::grpc::GrpcStatus;
 
 /// A number that only goes up, written by one thread and read by any.
 #[derive(Debug, Default)]
@@ -113,6 +114,25 @@ impl ByReason {
     }
 }
 
+/// Calls of gRPC by their status.
+#[derive(Debug, Default)]
+pub struct ByGrpcStatus([Counter; GrpcStatus::ALL.len()]);
+
+impl ByGrpcStatus {
+    /// Counts one call.
+    pub fn bump(&self, status: GrpcStatus) {
+        if let Some(counter) = self.0.get(usize::from(status.code())) {
+            counter.bump();
+        }
+    }
+
+    /// How many calls ended with a status.
+    #[must_use]
+    pub fn count(&self, status: GrpcStatus) -> u64 {
+        self.0.get(usize::from(status.code())).map_or(0, Counter::get)
+    }
+}
+
 /// What one worker counts for one route.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -121,6 +141,8 @@ pub struct RouteCounters {
     pub classes: ByClass,
     /// Requests by end reason.
     pub ends: ByReason,
+    /// Calls of gRPC by the status that the client was told.
+    pub grpc: ByGrpcStatus,
     /// From the first byte of the request head to the last of the response.
     pub total: Histogram,
     /// Bytes of request heads and bodies received.

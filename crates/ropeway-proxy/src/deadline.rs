@@ -38,7 +38,7 @@ impl Deadlines {
             due.push(NEVER);
             due.len() - 1
         });
-        DeadlineSlot { deadlines: Rc::clone(self), index }
+        DeadlineSlot { deadlines: Rc::clone(self), index, limit_ms: Cell::new(NEVER) }
     }
 
     /// Moves time on, and wakes everyone whose deadline has passed.
@@ -72,6 +72,8 @@ impl Deadlines {
 pub(crate) struct DeadlineSlot {
     deadlines: Rc<Deadlines>,
     index: usize,
+    /// The end of everything that is waited for.
+    limit_ms: Cell<u64>,
 }
 
 impl DeadlineSlot {
@@ -94,12 +96,29 @@ impl DeadlineSlot {
         self.now_ms().saturating_add(after_ms).saturating_add(TICK_MS)
     }
 
-    /// Asks to be woken at the first sweep at or after `at_ms`.
+    /// Asks to be woken at the first sweep at or after `at_ms`, or after the limit if that is earlier.
     #[inline]
     pub fn arm(&self, at_ms: u64) {
         if let Some(due) = self.deadlines.due.borrow_mut().get_mut(self.index) {
-            *due = at_ms;
+            *due = at_ms.min(self.limit_ms.get());
         }
+    }
+
+    /// Sets an end to whatever will be waited for. A wait that begins later is woken by it, too.
+    pub fn limit(&self, at_ms: u64) {
+        self.limit_ms.set(at_ms);
+    }
+
+    /// Takes the limit away.
+    #[inline]
+    pub fn unlimit(&self) {
+        self.limit_ms.set(NEVER);
+    }
+
+    /// Whether the limit has passed.
+    #[inline]
+    pub fn is_beyond_limit(&self) -> bool {
+        self.has_passed(self.limit_ms.get())
     }
 
     /// Whether the moment has come.

@@ -7,6 +7,7 @@
 
 mod answer;
 mod failure;
+mod grpc;
 mod report;
 mod request;
 mod response;
@@ -25,6 +26,8 @@ use ropeway_core::retry::Failure as RetryQuestion;
 use ropeway_core::route::RouteInput;
 
 use self::failure::Failure;
+pub(crate) use self::grpc::{Call, write_status};
+pub(crate) use self::request::write_field;
 use self::response::{Next, Passage};
 pub(crate) use self::state::{End, Exchange};
 use self::state::{MAX_ATTEMPTS, Target};
@@ -90,6 +93,10 @@ pub(crate) fn poll(
 ) -> Poll<After> {
     let view = Rc::clone(exchange.view.get_or_insert_with(|| worker.view()));
     loop {
+        if let Some(failure) = grpc::overdue(client, exchange.step) {
+            exchange.step = after_failure(worker, &view, client, exchange, &failure);
+            continue;
+        }
         let result = match exchange.step {
             Step::Route => find_route(&view, client, exchange),
             Step::Admit => admit(worker, &view, client, exchange),
@@ -131,7 +138,6 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
         exchange.permit = Some(Permit::take(&worker.shared, most).ok_or(full)?);
     }
     request::check(&exchange.request, route)?;
-    request::prepare(exchange, client, route);
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
     exchange.max_body = route.max_body;
     if let Some((upstream, share)) = view.upstream(route) {
@@ -143,6 +149,8 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
 }
 
 fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, Failure> {
+    grpc::begin(client, exchange);
+    request::prepare(exchange, client, route);
     let nobody = |reason| Failure::local(reason, Stage::Pick);
     let route = exchange.route(view).ok_or(nobody(EndReason::NoServer))?;
     let (upstream, _) = view.upstream(route).ok_or(nobody(EndReason::NoServer))?;
@@ -252,8 +260,9 @@ fn send(
     let output = &mut worker.scratch.borrow_mut().output;
     output.clear();
     request::compose(output, exchange, client, asked.route, asked.server);
-    request::add_body(output, worker, client, exchange)?;
+    request::add_body(output, worker, client, exchange, whole)?;
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
+    let whole = request::fetch_body(cx, worker, client, exchange)?;
     link.begin_attempt();
     link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;
     exchange.upload.finish(&mut link.link).map_err(|_| Failure::unsent())?;
@@ -329,6 +338,7 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
         let shareable = asked.upstream.settings.is_shareable();
         if shareable && exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
+    grpc::note_trailers(exchange);
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);
@@ -385,6 +395,7 @@ fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exch
 }
 
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {
+    client.slot.unlimit();
     let safe = failure.unsent || exchange.request.method().is_idempotent();
     failure.stale && safe && exchange.is_replayable()
 }

@@ -8,19 +8,22 @@ use ropeway_core::end::EndReason;
 use ropeway_core::http1::{Known, RequestHead};
 
 use crate::access_log::RequestId;
+use crate::connection::Client;
+use crate::exchange::{Call, write_field, write_status};
 use crate::snapshot::Listener;
 
 /// Writes a complete response for an end into `out`.
 ///
 /// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. The detail of
-/// the end says more about a malformed request; it never repeats what the peer sent.
+/// the end says more about a malformed request; it never repeats what the peer sent. For an authority that looks whether
+/// a host is ours, it is the whole body.
 pub(crate) fn write(
     out: &mut Vec<u8>,
     end: (EndReason, &str),
     request: Option<&RequestHead>,
     id: &RequestId,
     listener: &Listener,
-    close: bool,
+    (https, close): (bool, bool),
 ) {
     let (reason, detail) = end;
     let json = request.is_some_and(prefers_json);
@@ -58,6 +61,11 @@ pub(crate) fn write(
         out.extend_from_slice(b"\r\nRetry-After: ");
         out.extend_from_slice(number.format(seconds).as_bytes());
     }
+    if let Some(line) = listener.hsts.as_deref().filter(|_| https).and_then(|line| line.strip_suffix(b"\r\n"))
+    {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(line);
+    }
     if close {
         out.extend_from_slice(b"\r\nConnection: close");
     } else if request.is_some_and(|head| head.version() == ropeway_core::http1::Version::Http10) {
@@ -74,6 +82,36 @@ pub(crate) fn write(
 pub(crate) fn write_date(out: &mut Vec<u8>) {
     // Writing into a Vec does not fail.
     let _ = write!(out, "Date: {}\r\n", HttpDate::from(SystemTime::now()));
+/// Writes a complete response for an end of a call: the status is in the head, and there is no body.
+pub(crate) fn write_grpc(
+    out: &mut Vec<u8>,
+    end: (EndReason, &str),
+    call: &Call,
+    id: &RequestId,
+    client: &Client,
+    close: bool,
+) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    write_date(out);
+    write_field(out, b"Content-Type", call.flavour.media_type().as_bytes());
+    let message = match end {
+        (reason, "") => reason.cause().to_owned(),
+        (reason, detail) => format!("{} ({detail})", reason.cause()),
+    };
+    write_status(out, call, &message);
+    if let Some(name) = &client.listener.request_id {
+        write_field(out, name, &id.hex());
+    }
+    // Where the stream ends with the head, a length would be one field more.
+    if !client.link.is_stream() {
+        out.extend_from_slice(b"Content-Length: 0\r\n");
+    }
+    if close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 }
 
 fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
@@ -128,6 +166,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        200 => "OK",
         421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits};
+use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits, Head};
 use ropeway_core::rate::MinRate;
 
 use crate::buffers::{BODY_READ, BufferPool, PIECE_READ};
@@ -108,6 +108,11 @@ impl Pump {
     /// How the body is framed on its way out.
     pub fn sink(&self) -> BodyFraming {
         self.encoder.framing()
+    }
+
+    /// What came behind the body, once it is over.
+    pub fn trailers(&self) -> Option<&Head> {
+        self.decoder.trailers()
     }
 
     /// Whether the sink can tell a complete body from one that was cut off.
@@ -245,7 +250,8 @@ impl Pump {
         Ok(())
     }
 
-    fn end_of_stream(&mut self, trailers: Option<&[u8]>, output: &mut Vec<u8>) -> Result<(), PumpError> {
+    /// Ends the body of a stream, with the trailers that came behind it.
+    pub fn end_of_stream(&mut self, trailers: Option<&[u8]>, output: &mut Vec<u8>) -> Result<(), PumpError> {
         match trailers {
             Some(trailers) => self.decoder.end_with_trailers(trailers).map_err(PumpError::Malformed)?,
             None => self.decoder.finish_at_eof().map_err(|_| PumpError::SourceEnded)?,

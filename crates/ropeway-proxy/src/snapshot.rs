@@ -171,6 +171,8 @@ pub struct Route {
     /// Per-worker counters.
     pub counters: PerWorker<RouteCounters>,
 }
+    /// Whether gRPC-Web is translated to gRPC.
+    pub grpc_web: bool,
 
 /// Time-outs of one exchange. Resolution: 100 ms.
 #[derive(Clone, Copy, Debug)]

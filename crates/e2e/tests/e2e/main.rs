@@ -7,6 +7,7 @@ mod caps;
 mod early_response;
 mod fields;
 mod forwarding;
+mod grpc;
 mod harness;
 mod health_active;
 mod health_passive;

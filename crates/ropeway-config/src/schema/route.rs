@@ -6,8 +6,8 @@ use super::address::ServerAddress;
 use super::http::{HeaderName, HeaderValue, HostPattern};
 use super::path::{PathMatch, path_match};
 use crate::kind::{
-    Text, TextError, derived, duration, hours, list, located, millis, minutes, one_or_many, or, pairs,
-    seconds, size_or_unlimited, table, text,
+    Text, TextError, boolean, derived, duration, hours, list, located, millis, minutes, one_or_many, or,
+    pairs, seconds, size_or_unlimited, table, text,
 };
 use crate::place::Located;
 use crate::section::section;
@@ -30,6 +30,9 @@ section! {
         headers: RouteHeaders = table(),
         /// The Host field that the server sees.
         host: HostHeader = or(text(), HostHeader::Keep),
+        /// Translate requests of gRPC-Web, as browsers send them, to gRPC, and the responses back. The upstream needs
+        /// `protocol = "h2"`.
+        grpc_web: bool = boolean(false),
     }
 }
 

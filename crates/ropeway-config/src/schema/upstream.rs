@@ -139,6 +139,9 @@ choices! {
         Status503 = "503",
         /// The server answered 504.
         Status504 = "504",
+        /// A server of gRPC answered UNAVAILABLE and nothing else. Calls are sent again whatever they do, so only for
+        /// services whose calls may be repeated.
+        GrpcUnavailable = "grpc-unavailable",
     }
 }
 

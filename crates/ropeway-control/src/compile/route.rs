@@ -45,6 +45,7 @@ impl Compiler<'_> {
                 HostHeader::Upstream => HostRewrite::Server,
                 HostHeader::Rewrite(host) => HostRewrite::Literal(host.as_bytes().into()),
             },
+            grpc_web: config.grpc_web,
             counters,
         }
     }

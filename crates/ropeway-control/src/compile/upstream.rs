@@ -159,6 +159,7 @@ fn retry(config: &schema::Retry) -> RetryPolicy {
 fn passive(config: &schema::Passive) -> PassiveConfig {
     PassiveConfig {
         consecutive_connect_failures: config.connect_failures,
+            grpc_unavailable: on(On::GrpcUnavailable),
         consecutive_timeouts: config.timeouts,
         consecutive_resets: config.resets,
         consecutive_5xx: config.status_5xx,

@@ -78,6 +78,8 @@ families! {
             "Requests by the class of the status that the client was sent; class `none` was sent none.";
         REQUEST_ENDS: Counter "request_ends" ["route", "reason"]
             "Requests by the reason why they ended; reasons that never occurred are left out.";
+        GRPC_REQUESTS: Counter "grpc_requests" ["route", "grpc_status"]
+            "Calls of gRPC and gRPC-Web by the status that the client was told; statuses that never occurred are left out.";
         REQUEST_DURATION: Histogram "request_duration_seconds" ["route"]
             "Time from the first byte of a request head to the last byte of its response.";
         REQUEST_BYTES: Counter "request_received_bytes" ["route"]
@@ -217,7 +219,7 @@ number is bounded: routes beyond the first 1,000 are counted together under the 
 first 1,000 are left to `/status`. A server takes about 7 KB of the page.
 
 Label `class` is one of `1xx`, `2xx`, `3xx`, `4xx`, `5xx` and `none`. Label `reason` is the end reason that the access
-log names too. Label `state` is one of `up`, `down`, `unchecked`, `ejected`, `draining`, `disabled` and `unresolved`.
+log names too. Label `grpc_status` is a number from 0 to 16. Label `state` is one of `up`, `down`, `unchecked`, `ejected`, `draining`, `disabled` and `unresolved`.
 
 This page is generated from the declarations in the source.
 ";

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ropeway_core::grpc::GrpcStatus;
 use ropeway_proxy::counters::{ByClass, PerWorker, RouteCounters};
 use ropeway_proxy::snapshot::Snapshot;
 
@@ -35,6 +36,15 @@ pub(super) fn encode(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     for (route, counters) in &routes {
         for (reason, count) in super::scrape::occurred(counters, |worker| &worker.ends) {
             ends.counter(&[route, reason], count)?;
+        }
+    }
+    let mut calls = page.family(&family::GRPC_REQUESTS)?;
+    for (route, counters) in &routes {
+        for status in GrpcStatus::ALL {
+            let count = counters.sum(|worker| worker.grpc.count(*status));
+            if count > 0 {
+                calls.counter(&[route, &status.code().to_string()], count)?;
+            }
         }
     }
     let mut durations = page.family(&family::REQUEST_DURATION)?;

@@ -30,6 +30,9 @@ pub struct RetryOn {
     pub status_503: bool,
     /// The server answered 504. Default false.
     pub status_504: bool,
+    /// A server of gRPC answered nothing but UNAVAILABLE. Calls are POST requests, of which nobody but the operator
+    /// knows whether they may be repeated: whoever switches this on says so, and they are. Default false.
+    pub grpc_unavailable: bool,
 }
 
 /// An attempt that failed, as far as the decision needs it.
@@ -60,6 +63,8 @@ pub enum Symptom {
     },
     /// The server answered with this status, and nothing of the answer was passed on yet.
     Status(u16),
+    /// A call of gRPC was answered with the status UNAVAILABLE and nothing else, and nothing was passed on yet.
+    GrpcUnavailable,
 }
 
 impl Default for RetryPolicy {
@@ -77,6 +82,7 @@ impl Default for RetryOn {
             status_502: false,
             status_503: false,
             status_504: false,
+            grpc_unavailable: false,
         }
     }
 }
@@ -90,7 +96,8 @@ impl RetryPolicy {
     }
 
     const fn is_safe(&self, failure: &Failure) -> bool {
-        let harmless = failure.unsent || failure.method_idempotent || !self.idempotent_only;
+        let consented = matches!(failure.symptom, Symptom::GrpcUnavailable) && self.on.grpc_unavailable;
+        let harmless = failure.unsent || failure.method_idempotent || !self.idempotent_only || consented;
         harmless && failure.body_replayable && !failure.committed
     }
 }
@@ -105,6 +112,7 @@ impl RetryOn {
             Symptom::Status(503) => self.status_503,
             Symptom::Status(504) => self.status_504,
             Symptom::Status(_) => false,
+            Symptom::GrpcUnavailable => self.grpc_unavailable,
         }
     }
 
@@ -139,6 +147,7 @@ mod tests {
         status_502: true,
         status_503: true,
         status_504: true,
+        grpc_unavailable: true,
     };
 
     const fn ended(reason: EndReason, stage: Stage) -> Failure {
@@ -173,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn an_unavailable_call_is_repeated_on_request_and_only_before_anything_was_passed_on() {
+        let call = Failure {
+            symptom: Symptom::GrpcUnavailable,
+            method_idempotent: false,
+            ..ended(EndReason::Completed, Stage::Send)
+        };
+        assert!(!allows(call));
+        let policy = RetryPolicy { on: EVERYTHING, ..RetryPolicy::default() };
+        assert!(policy.may_retry(&call, 0));
+        assert!(!policy.may_retry(&Failure { committed: true, ..call }, 0));
+        assert!(!policy.may_retry(&Failure { body_replayable: false, ..call }, 0));
+        assert!(!policy.may_retry(&Failure { symptom: Symptom::Status(503), ..call }, 0));
+    }
+
+    #[test]
     fn nothing_is_retried_after_a_committed_byte_or_with_a_lost_body() {
         let reset = ended(EndReason::ServerReset, Stage::Send);
         assert!(!allows(Failure { committed: true, ..reset }));
@@ -193,7 +217,7 @@ mod tests {
     fn each_kind_has_its_switch() {
         let none = RetryOn { connect_failure: false, reset_before_response: false, ..RetryOn::default() };
         type Switch = fn(RetryOn) -> RetryOn;
-        let cases: [(Symptom, Switch); 6] = [
+        let cases: [(Symptom, Switch); 7] = [
             (ended(EndReason::ConnectTimeout, Stage::Connect).symptom, |on| RetryOn {
                 connect_failure: true,
                 ..on
@@ -206,6 +230,7 @@ mod tests {
             (Symptom::Status(502), |on| RetryOn { status_502: true, ..on }),
             (Symptom::Status(503), |on| RetryOn { status_503: true, ..on }),
             (Symptom::Status(504), |on| RetryOn { status_504: true, ..on }),
+            (Symptom::GrpcUnavailable, |on| RetryOn { grpc_unavailable: true, ..on }),
         ];
         for (index, (symptom, _)) in cases.iter().enumerate() {
             for (other, (_, switch)) in cases.iter().enumerate() {

@@ -24,6 +24,9 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
     text(b",\"protocol\":", record.version.as_bytes(), out);
     text(b",\"tls\":", record.tls.as_bytes(), out);
     number(b",\"status\":", u64::from(record.status), out);
+    if let Some(status) = record.grpc_status {
+        number(b",\"grpc_status\":", u64::from(status.code()), out);
+    }
     number(b",\"bytes_in\":", record.bytes_in, out);
     number(b",\"bytes_out\":", record.bytes_out, out);
     text(b",\"listener\":", record.listener.as_bytes(), out);

@@ -10,6 +10,7 @@ mod timestamp;
 use std::net::IpAddr;
 
 use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::grpc::GrpcStatus;
 
 pub use self::ring::{Closed, LogBatch, LogReceiver};
 pub(crate) use self::ring::{LogBuffer, LogSender, ring};
@@ -34,6 +35,8 @@ pub(crate) struct Record<'a> {
     /// Version of TLS; empty in the clear.
     pub tls: &'static str,
     pub status: u16,
+    /// What a client of gRPC was told.
+    pub grpc_status: Option<GrpcStatus>,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub listener: &'a str,

@@ -159,6 +159,7 @@ mod tests {
             version: "HTTP/1.1",
             tls: "",
             status: 200,
+            grpc_status: None,
             bytes_in: 1,
             bytes_out: 2,
             listener: "web",

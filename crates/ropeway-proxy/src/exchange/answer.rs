@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Method;
 
+use super::grpc;
 use super::state::{End, Exchange};
 use super::{After, Step};
 use crate::connection::Client;
@@ -35,13 +36,19 @@ pub(super) fn failed(
     end: End,
 ) -> Step {
     exchange.end = end;
+    client.slot.unlimit();
+    grpc::note_end(exchange, end.reason);
+    exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
+    let nobody_listens = end.reason.status() == 499;
     if exchange.committed {
-        return Step::Finish(cut_off(client, exchange));
+        let told = !nobody_listens && grpc::end_with_trailers(client, exchange);
+        return if told { Step::Answer } else { Step::Finish(cut_off(client, exchange)) };
     }
-    exchange.status = end.reason.status();
-    if exchange.status == 499 {
+    if nobody_listens {
+        exchange.status = 499;
         return Step::Finish(After::Close);
     }
+    exchange.status = if exchange.call.is_some() { 200 } else { end.reason.status() };
     exchange.keep_client = keeps_connection(worker, client, exchange);
     let (request, id) = (&exchange.request, &exchange.id);
     let known = (end.stage > Stage::Receive).then_some(request);

@@ -79,10 +79,10 @@ impl Failure {
         Self { unsent: true, stale: true, ..Self::new(End::new(EndReason::ServerClosed, Stage::Send), None) }
     }
 
-    /// A status that the policy wants to be tried on another server.
-    pub const fn status(status: u16) -> Self {
+    /// An answer that the policy wants to be tried on another server.
+    pub const fn answered(symptom: Symptom) -> Self {
         let end = End::new(EndReason::Completed, Stage::Send);
-        Self { symptom: Symptom::Status(status), ..Self::new(end, Some(FailureKind::ServerError)) }
+        Self { symptom, ..Self::new(end, Some(FailureKind::ServerError)) }
     }
 
     /// A time-out of the server.

@@ -4,6 +4,7 @@ use ropeway_core::health::FailureKind;
 use ropeway_core::http1::{Known, Version};
 
 use super::failure::Failure;
+use super::grpc;
 use super::state::Exchange;
 use crate::access_log::Record;
 use crate::connection::Client;
@@ -27,7 +28,8 @@ pub(super) fn attempt_answered(worker: &Worker, upstream: &Upstream, index: u32,
         server.live.latency().observe(us, worker.shared.clock.now_us());
     }
     let counts_5xx = upstream.settings.passive.is_some_and(|config| config.consecutive_5xx.is_some());
-    if exchange.status >= 500 && counts_5xx {
+    let is_error = exchange.status >= 500 || grpc::is_server_error(exchange);
+    if is_error && counts_5xx {
         upstream.report_failure(index, FailureKind::ServerError, worker.deadlines.now_ms());
     } else {
         upstream.report_success(index);
@@ -62,10 +64,14 @@ pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange
     let bytes_in = client.link.received.saturating_sub(exchange.received_before);
     let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
     let route = exchange.route(view);
+    let grpc_status = exchange.call.as_ref().and_then(|call| call.status);
     match route.and_then(|route| route.counters.of(worker.index)) {
         Some(counters) => {
             counters.classes.bump(exchange.status);
             counters.ends.bump(exchange.end.reason);
+            if let Some(status) = grpc_status {
+                counters.grpc.bump(status);
+            }
             counters.total.observe(total_us);
             counters.bytes_in.add(bytes_in);
             counters.bytes_out.add(bytes_out);
@@ -105,6 +111,7 @@ fn log(
         },
         tls: client.tls.map_or("", |identity| identity.version),
         status: exchange.status,
+        grpc_status: exchange.call.as_ref().and_then(|call| call.status),
         bytes_in,
         bytes_out,
         listener: &client.listener.name,

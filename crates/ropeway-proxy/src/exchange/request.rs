@@ -1,11 +1,16 @@
 //! The request on its way to the server.
 
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
 use super::failure::Failure;
 use super::state::Exchange;
+use crate::buffers::HEAD_READ;
 use crate::connection::Client;
+use crate::relay::PumpError;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::upstream::Server;
 use crate::worker::Worker;
@@ -98,25 +103,55 @@ pub(super) fn compose(
 }
 
 /// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent
-/// again.
+/// again; `whole` says so of a body by a stream.
 pub(super) fn add_body(
     out: &mut Vec<u8>,
     worker: &Worker,
     client: &mut Client,
     exchange: &mut Exchange,
+/// Reads what has arrived of a body by a stream, which does not come along with the head. Returns whether that is all.
+pub(super) fn fetch_body(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &Exchange,
+) -> Result<bool, Failure> {
+    if !client.link.is_stream() || exchange.upload.is_done() {
+        return Ok(false);
+    }
+    let input = &mut worker.scratch.borrow_mut().input;
+    while !client.link.is_at_end() && client.link.inbox.len() < HEAD_READ {
+        let space = input.get_mut(..HEAD_READ).unwrap_or_default();
+        match client.link.poll_read(cx, space) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => break,
+            Poll::Ready(Ok(count)) => {
+                client.link.inbox.append(input.get(..count).unwrap_or_default(), &worker.buffers);
+            }
+            Poll::Ready(Err(_)) => return Err(Failure::of_client(&PumpError::Source)),
+        }
+    }
+    // Trailers are left to the pump, which also finds the end before them.
+    Ok(client.link.is_at_end())
+}
+
 ) -> Result<(), Failure> {
-    if exchange.upload.is_done() || client.link.inbox.is_empty() {
+    if exchange.upload.is_done() || (client.link.inbox.is_empty() && !whole) {
         return Ok(());
     }
     let encoded = exchange.upload.encode(client.link.inbox.as_slice(), out);
     let used = encoded.map_err(|error| Failure::of_client(&error))?;
     if exchange.upload.is_done() {
+    whole: bool,
         exchange.held = used;
     } else {
         client.link.inbox.consume(used, &worker.buffers);
     }
     Ok(())
 }
+    if whole {
+        exchange.upload.end_of_stream(None, out).map_err(|error| Failure::of_client(&error))?;
+    }
 
 /// Takes out the fields that an edit names.
 pub(super) fn remove(head: &mut ropeway_core::http1::Head, edits: &FieldEdits) {
@@ -126,7 +161,7 @@ pub(super) fn remove(head: &mut ropeway_core::http1::Head, edits: &FieldEdits) {
 }
 
 /// Appends one field line.
-pub(super) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -9,6 +9,7 @@ use ropeway_core::http1::{
 use ropeway_core::retry::{Failure as RetryQuestion, Symptom};
 
 use super::failure::Failure;
+use super::grpc;
 use super::request::{remove, write_field};
 use super::state::Exchange;
 use super::wait;
@@ -149,6 +150,9 @@ fn take_head(
         Ok(Progress::Partial) => return Ok(Look::PARTIAL),
         Err(error) => return Err(Failure::bad_response(error.reason(), error.detail())),
     };
+    if passage.from_stream {
+        head.came_by_stream();
+    }
     output.clear();
     if head.status() == 101 {
         return switch_protocols(cx, passage, client, exchange, head, output).map(|next| Look {
@@ -231,8 +235,8 @@ fn pass_on(
     if passage.reused && head.status() == 408 && !head.keep_alive() && exchange.is_replayable() {
         return Err(Failure::crossed_408());
     }
-    if should_retry(passage, exchange, head) {
-        return Err(Failure::status(head.status()));
+    if let Some(symptom) = worth_retrying(passage, exchange, head) {
+        return Err(Failure::answered(symptom));
     }
     let method = exchange.request.method();
     let source =
@@ -296,25 +300,28 @@ fn sink_for(source: BodyFraming, client: &Client, head: &ResponseHead, modern: b
     }
 }
 
-/// Whether the status is one that the policy tries on another server.
-fn should_retry(passage: &Passage<'_>, exchange: &Exchange, head: &ResponseHead) -> bool {
-    let status = head.status();
-    if !matches!(status, 502..=504) {
-        return false;
-    }
+/// What the policy tries on another server, if the response is that.
+fn worth_retrying(passage: &Passage<'_>, exchange: &Exchange, head: &ResponseHead) -> Option<Symptom> {
+    let symptom = match head.status() {
+        status @ 502..=504 => Symptom::Status(status),
+        200 if grpc::is_unavailable(exchange, &head.head) => Symptom::GrpcUnavailable,
+        _ => return None,
+    };
     let question = RetryQuestion {
-        symptom: Symptom::Status(status),
+        symptom,
         unsent: false,
         method_idempotent: exchange.request.method().is_idempotent(),
         committed: false,
         body_replayable: exchange.is_replayable(),
     };
     let others = passage.upstream.choice().table.len() > exchange.tried.as_slice().len();
-    others && passage.upstream.settings.retry.may_retry(&question, exchange.retries)
+    let may_retry = others && passage.upstream.settings.retry.may_retry(&question, exchange.retries);
+    may_retry.then_some(symptom)
 }
 
 fn note_head(passage: &Passage<'_>, exchange: &mut Exchange, head: &ResponseHead) {
     exchange.status = head.status();
+    grpc::note_head(exchange, head);
     let now_us = passage.worker.shared.clock.now_us();
     exchange.times.first_byte_took = Some(now_us.saturating_sub(exchange.times.sent));
     if let Some(seconds) = head.keep_alive_timeout() {

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
-use super::{Permit, Step};
+use super::{Call, Permit, Step};
 use crate::access_log::RequestId;
 use crate::http2::client::OpeningTurn;
 use crate::opening::Opening;
@@ -89,6 +90,8 @@ pub(crate) struct Exchange {
     pub wants_upgrade: bool,
     /// Whether the client's connection may serve another request.
     pub keep_client: bool,
+    /// The call of gRPC that the request is.
+    pub call: Option<Call>,
     /// Whether the server's connection may serve another request.
     pub keep_server: bool,
     /// A byte of a final response was sent.
@@ -181,6 +184,7 @@ impl Default for Exchange {
             keep_client: true,
             keep_server: true,
             committed: false,
+            call: None,
             informational: 0,
             learned_idle_s: None,
             upload_broken: false,
@@ -231,6 +235,7 @@ impl Exchange {
             keep_server,
             committed,
             informational,
+            call,
             learned_idle_s,
             upload_broken,
             status,
@@ -245,7 +250,7 @@ impl Exchange {
         (*step, *view, *route) = (Step::Route, None, None);
         (*opening, *opening_turn) = (None, None);
         (*server, *tunnel, *permit, *last_end) = (None, None, None, None);
-        *max_body = None;
+        (*max_body, *call) = (None, None);
         (*reuse, *more_needed, *tunnel_end) = (true, false, None);
         tried.count = 0;
         (*retries, *informational, *status, *held) = (0, 0, 0, 0);

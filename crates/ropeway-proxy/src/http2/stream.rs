@@ -132,7 +132,12 @@ impl Stream {
 
     /// Whether everything was read, and no trailers follow.
     pub fn is_at_end(&self) -> bool {
-        self.unread.is_empty() && matches!(&self.receiving, Receiving::Body(body) if body.is_end_stream())
+        let ended = match &self.receiving {
+            Receiving::Head(_) => false,
+            Receiving::Body(body) => body.is_end_stream(),
+            Receiving::End => self.trailers.is_none(),
+        };
+        ended && self.unread.is_empty()
     }
 
     /// Trailers, once the end was read: field lines, and an empty one.

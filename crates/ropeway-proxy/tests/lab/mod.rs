@@ -99,6 +99,7 @@ fn route() -> Route {
         host: HostRewrite::Keep,
         counters: PerWorker::new(1),
     }
+        grpc_web: false,
 }
 
 fn listener() -> Listener {

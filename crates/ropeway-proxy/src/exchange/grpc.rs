@@ -1,0 +1,135 @@
+//! What gRPC adds to an exchange: a status behind the status, a deadline over all of it, and errors in its own form.
+
+use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::grpc::{GrpcContentType, GrpcFlavour, GrpcStatus, read_timeout, write_message};
+use ropeway_core::http1::{BodyDecoder, BodyFraming, Head, Known, RequestHead, ResponseHead};
+
+use super::Step;
+use super::failure::Failure;
+use super::state::Exchange;
+use crate::connection::Client;
+use crate::snapshot::Route;
+
+/// The field, and the trailer, that says how a call ended.
+const STATUS: &[u8] = b"grpc-status";
+/// The field that says how long a call may take.
+const TIMEOUT: &[u8] = b"grpc-timeout";
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What the client speaks.
+    pub flavour: GrpcFlavour,
+    /// How it ended, once that is known.
+    pub status: Option<GrpcStatus>,
+}
+
+impl Call {
+    /// The call that a request is, if it is one.
+    pub fn of(request: &RequestHead) -> Option<Self> {
+        let content_type = GrpcContentType::parse(request.head.get(Known::ContentType)?)?;
+        Some(Self { flavour: content_type.flavour, status: None })
+    }
+}
+
+/// Starts the clock of a call: all of it has to be over by the time that the client gives it.
+pub(super) fn begin(client: &Client, exchange: &Exchange) {
+    if exchange.call.is_none() {
+        return;
+    }
+    // One that is malformed is the server's to judge.
+    let timeout = exchange.request.head.find(TIMEOUT).and_then(read_timeout);
+    if let Some(timeout) = timeout {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        client.slot.limit(client.slot.after(timeout_ms));
+    }
+}
+
+/// The failure of a call that takes longer than its client wants to wait.
+pub(super) fn overdue(client: &Client, step: Step) -> Option<Failure> {
+    let stage = match step {
+        Step::Pick => Stage::Pick,
+        Step::Connect => Stage::Connect,
+        Step::Send | Step::Respond => Stage::Send,
+        Step::Relay => Stage::Relay,
+        _ => return None,
+    };
+    client.slot.is_beyond_limit().then_some(Failure::local(EndReason::DeadlineExceeded, stage))
+}
+
+/// Notes the status of a response that is no more than its head. What is no answer of gRPC has the status that clients
+/// make of it.
+pub(super) fn note_head(exchange: &mut Exchange, response: &ResponseHead) {
+    let Some(call) = &mut exchange.call else { return };
+    let content_type = response.head.get(Known::ContentType);
+    let is_answer = response.status() == 200 && content_type.and_then(GrpcContentType::parse).is_some();
+    let otherwise = (!is_answer).then(|| GrpcStatus::from_http(response.status()));
+    call.status = status_in(&response.head).or(otherwise);
+}
+
+/// Notes the status behind a response that was passed on whole. A client that is told none takes it for an unknown one.
+pub(super) fn note_trailers(exchange: &mut Exchange) {
+    let Some(call) = &mut exchange.call else { return };
+    let trailers = exchange.download.trailers();
+    // Those of gRPC-Web are inside the body, which is only read where it is translated.
+    let is_read = call.flavour == GrpcFlavour::Grpc;
+    if call.status.is_none() && is_read {
+        call.status = trailers.and_then(status_in).or(Some(GrpcStatus::Unknown));
+    }
+}
+
+/// Notes the status with which we end a call ourselves.
+pub(super) fn note_end(exchange: &mut Exchange, reason: EndReason) {
+    if let Some(call) = &mut exchange.call {
+        call.status = Some(GrpcStatus::from_end(reason));
+    }
+}
+
+/// Whether the server says that it cannot serve the call now, and nothing else.
+pub(super) fn is_unavailable(exchange: &Exchange, head: &Head) -> bool {
+    exchange.call.is_some() && exchange.head_is_all && status_in(head) == Some(GrpcStatus::Unavailable)
+}
+
+/// Whether the status of a call is for its server what a status from 500 on is for others. Those that a client brings
+/// about by what it asks for, an unknown method or too short a deadline, are not.
+pub(super) fn is_server_error(exchange: &Exchange) -> bool {
+    let status = exchange.call.as_ref().and_then(|call| call.status);
+    matches!(
+        status,
+        Some(GrpcStatus::Unknown | GrpcStatus::Internal | GrpcStatus::Unavailable | GrpcStatus::DataLoss)
+    )
+}
+
+/// Ends a call whose response has begun with trailers that say why, if that is possible.
+pub(super) fn end_with_trailers(client: &mut Client, exchange: &Exchange) -> bool {
+    let Some(call) = exchange.call.as_ref().filter(|call| call.flavour == GrpcFlavour::Grpc) else {
+        return false;
+    };
+    let mut section = Vec::new();
+    write_status(&mut section, call, exchange.end.reason.cause());
+    section.extend_from_slice(b"\r\n");
+    let mut decoder = BodyDecoder::new(BodyFraming::Stream, &client.listener.body_limits);
+    client.link.is_stream()
+        && decoder.end_with_trailers(&section).is_ok()
+        && client.link.finish(decoder.trailers()).is_ok()
+}
+
+/// Appends the fields that tell a client how its call ended.
+pub(crate) fn write_status(out: &mut Vec<u8>, call: &Call, message: &str) {
+    let status = call.status.unwrap_or(GrpcStatus::Unknown);
+    out.extend_from_slice(b"grpc-status: ");
+    out.extend_from_slice(itoa::Buffer::new().format(status.code()).as_bytes());
+    out.extend_from_slice(b"\r\ngrpc-message: ");
+    write_message(message, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn status_in(head: &Head) -> Option<GrpcStatus> {
+    head.find(STATUS).map(GrpcStatus::parse)
+}
+
+/// Checks that a route that translates gRPC-Web can.
+pub(super) fn translates(route: &Route, exchange: &Exchange) -> bool {
+    let is_web = exchange.call.as_ref().is_some_and(|call| call.flavour != GrpcFlavour::Grpc);
+    is_web && route.grpc_web && exchange.to_stream
+}

@@ -164,11 +164,11 @@ end_reasons! {
     ExpectationFailed, "expectation_failed", 417, Client, "The expectation is not supported.";
     /// The client went away before the response was complete.
     ClientClosed, "client_closed", 499, Client, "The client closed the connection before the response.";
+    /// The time that the client gave the call (`grpc-timeout`) was over before the response was complete.
+    DeadlineExceeded, "deadline_exceeded", 504, Client, "The deadline that the client set for the call has passed.";
     /// The client read the response slower than the minimum rate.
     ClientTooSlow, "client_too_slow", 499, Client, "The client read the response too slowly.";
 
-    /// The time that the client gave the call (`grpc-timeout`) was over before the response was complete.
-    DeadlineExceeded, "deadline_exceeded", 504, Client, "The deadline that the client set for the call has passed.";
     /// No route matches.
     NoRoute, "no_route", 404, Configuration, "No route matches this host and path.";
     /// The cap on requests in flight is reached.

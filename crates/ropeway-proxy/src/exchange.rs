@@ -144,13 +144,13 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
         exchange.to_stream = upstream.settings.http2;
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
+    grpc::begin(client, exchange);
+    request::prepare(exchange, client, route);
     exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)
 }
 
 fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, Failure> {
-    grpc::begin(client, exchange);
-    request::prepare(exchange, client, route);
     let nobody = |reason| Failure::local(reason, Stage::Pick);
     let route = exchange.route(view).ok_or(nobody(EndReason::NoServer))?;
     let (upstream, _) = view.upstream(route).ok_or(nobody(EndReason::NoServer))?;
@@ -257,12 +257,12 @@ fn send(
     exchange: &mut Exchange,
 ) -> Result<Step, Failure> {
     let asked = Asked::find(worker, view, exchange).ok_or(Failure::unsent())?;
+    let whole = request::fetch_body(cx, worker, client, exchange)?;
     let output = &mut worker.scratch.borrow_mut().output;
     output.clear();
     request::compose(output, exchange, client, asked.route, asked.server);
     request::add_body(output, worker, client, exchange, whole)?;
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
-    let whole = request::fetch_body(cx, worker, client, exchange)?;
     link.begin_attempt();
     link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;
     exchange.upload.finish(&mut link.link).map_err(|_| Failure::unsent())?;
@@ -333,12 +333,12 @@ fn tunnel(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: 
 fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     let reason = exchange.tunnel_end.unwrap_or(EndReason::Completed);
     exchange.end = End::new(reason, Stage::Finish);
+    grpc::note_trailers(exchange);
     if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
         report::bytes(asked.counters, &link);
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
         let shareable = asked.upstream.settings.is_shareable();
         if shareable && exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
-    grpc::note_trailers(exchange);
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);
@@ -390,12 +390,12 @@ fn after_failure(
 
 fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exchange) {
     exchange.permit = None;
+    client.slot.unlimit();
     client.link.inbox.consume(exchange.held, &worker.buffers);
     report::finished(worker, client, exchange, view);
 }
 
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {
-    client.slot.unlimit();
     let safe = failure.unsent || exchange.request.method().is_idempotent();
     failure.stale && safe && exchange.is_replayable()
 }

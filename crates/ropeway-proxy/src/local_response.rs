@@ -15,15 +15,14 @@ use crate::snapshot::Listener;
 /// Writes a complete response for an end into `out`.
 ///
 /// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. The detail of
-/// the end says more about a malformed request; it never repeats what the peer sent. For an authority that looks whether
-/// a host is ours, it is the whole body.
+/// the end says more about a malformed request; it never repeats what the peer sent.
 pub(crate) fn write(
     out: &mut Vec<u8>,
     end: (EndReason, &str),
     request: Option<&RequestHead>,
     id: &RequestId,
     listener: &Listener,
-    (https, close): (bool, bool),
+    close: bool,
 ) {
     let (reason, detail) = end;
     let json = request.is_some_and(prefers_json);
@@ -61,11 +60,6 @@ pub(crate) fn write(
         out.extend_from_slice(b"\r\nRetry-After: ");
         out.extend_from_slice(number.format(seconds).as_bytes());
     }
-    if let Some(line) = listener.hsts.as_deref().filter(|_| https).and_then(|line| line.strip_suffix(b"\r\n"))
-    {
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(line);
-    }
     if close {
         out.extend_from_slice(b"\r\nConnection: close");
     } else if request.is_some_and(|head| head.version() == ropeway_core::http1::Version::Http10) {
@@ -78,10 +72,6 @@ pub(crate) fn write(
     }
 }
 
-/// Appends a Date field for now.
-pub(crate) fn write_date(out: &mut Vec<u8>) {
-    // Writing into a Vec does not fail.
-    let _ = write!(out, "Date: {}\r\n", HttpDate::from(SystemTime::now()));
 /// Writes a complete response for an end of a call: the status is in the head, and there is no body.
 pub(crate) fn write_grpc(
     out: &mut Vec<u8>,
@@ -112,6 +102,10 @@ pub(crate) fn write_grpc(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends a Date field for now.
+pub(crate) fn write_date(out: &mut Vec<u8>) {
+    // Writing into a Vec does not fail.
+    let _ = write!(out, "Date: {}\r\n", HttpDate::from(SystemTime::now()));
 }
 
 fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
@@ -166,7 +160,6 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
-        200 => "OK",
         421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

@@ -168,11 +168,11 @@ pub struct Route {
     pub response_edits: FieldEdits,
     /// Which Host the server is told.
     pub host: HostRewrite,
+    /// Whether gRPC-Web is translated to gRPC.
+    pub grpc_web: bool,
     /// Per-worker counters.
     pub counters: PerWorker<RouteCounters>,
 }
-    /// Whether gRPC-Web is translated to gRPC.
-    pub grpc_web: bool,
 
 /// Time-outs of one exchange. Resolution: 100 ms.
 #[derive(Clone, Copy, Debug)]

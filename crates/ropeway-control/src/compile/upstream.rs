@@ -151,6 +151,7 @@ fn retry(config: &schema::Retry) -> RetryPolicy {
             status_502: on(On::Status502),
             status_503: on(On::Status503),
             status_504: on(On::Status504),
+            grpc_unavailable: on(On::GrpcUnavailable),
         },
         idempotent_only: true,
     }
@@ -159,7 +160,6 @@ fn retry(config: &schema::Retry) -> RetryPolicy {
 fn passive(config: &schema::Passive) -> PassiveConfig {
     PassiveConfig {
         consecutive_connect_failures: config.connect_failures,
-            grpc_unavailable: on(On::GrpcUnavailable),
         consecutive_timeouts: config.timeouts,
         consecutive_resets: config.resets,
         consecutive_5xx: config.status_5xx,

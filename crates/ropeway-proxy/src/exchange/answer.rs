@@ -54,8 +54,10 @@ pub(super) fn failed(
     let known = (end.stage > Stage::Receive).then_some(request);
     let mut response = Vec::new();
     let (why, close) = ((end.reason, end.detail), !exchange.keep_client);
-    local_response::write(&mut response, why, known, id, &client.listener, close);
-    exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
+    match exchange.call.as_ref() {
+        Some(call) => local_response::write_grpc(&mut response, why, call, id, client, close),
+        None => local_response::write(&mut response, why, known, id, &client.listener, close),
+    }
     let sent = client.link.send(cx, &response, &[], &worker.buffers);
     match sent.and_then(|()| client.link.finish(None)) {
         Ok(()) => Step::Answer,

@@ -102,13 +102,6 @@ pub(super) fn compose(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent
-/// again; `whole` says so of a body by a stream.
-pub(super) fn add_body(
-    out: &mut Vec<u8>,
-    worker: &Worker,
-    client: &mut Client,
-    exchange: &mut Exchange,
 /// Reads what has arrived of a body by a stream, which does not come along with the head. Returns whether that is all.
 pub(super) fn fetch_body(
     cx: &mut Context<'_>,
@@ -135,23 +128,30 @@ pub(super) fn fetch_body(
     Ok(client.link.is_at_end())
 }
 
+/// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent
+/// again; `whole` says so of a body by a stream.
+pub(super) fn add_body(
+    out: &mut Vec<u8>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    whole: bool,
 ) -> Result<(), Failure> {
     if exchange.upload.is_done() || (client.link.inbox.is_empty() && !whole) {
         return Ok(());
     }
     let encoded = exchange.upload.encode(client.link.inbox.as_slice(), out);
     let used = encoded.map_err(|error| Failure::of_client(&error))?;
+    if whole {
+        exchange.upload.end_of_stream(None, out).map_err(|error| Failure::of_client(&error))?;
+    }
     if exchange.upload.is_done() {
-    whole: bool,
         exchange.held = used;
     } else {
         client.link.inbox.consume(used, &worker.buffers);
     }
     Ok(())
 }
-    if whole {
-        exchange.upload.end_of_stream(None, out).map_err(|error| Failure::of_client(&error))?;
-    }
 
 /// Takes out the fields that an edit names.
 pub(super) fn remove(head: &mut ropeway_core::http1::Head, edits: &FieldEdits) {

@@ -88,10 +88,10 @@ pub(crate) struct Exchange {
     /// Bytes of the body that wait in the client's inbox and were sent from there, so that they can be sent again.
     pub held: usize,
     pub wants_upgrade: bool,
-    /// Whether the client's connection may serve another request.
-    pub keep_client: bool,
     /// The call of gRPC that the request is.
     pub call: Option<Call>,
+    /// Whether the client's connection may serve another request.
+    pub keep_client: bool,
     /// Whether the server's connection may serve another request.
     pub keep_server: bool,
     /// A byte of a final response was sent.
@@ -181,10 +181,10 @@ impl Default for Exchange {
             to_stream: false,
             held: 0,
             wants_upgrade: false,
+            call: None,
             keep_client: true,
             keep_server: true,
             committed: false,
-            call: None,
             informational: 0,
             learned_idle_s: None,
             upload_broken: false,
@@ -231,11 +231,11 @@ impl Exchange {
             to_stream: _,
             held,
             wants_upgrade,
+            call,
             keep_client,
             keep_server,
             committed,
             informational,
-            call,
             learned_idle_s,
             upload_broken,
             status,

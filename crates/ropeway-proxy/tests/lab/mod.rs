@@ -97,9 +97,9 @@ fn route() -> Route {
         request_edits: FieldEdits::default(),
         response_edits: FieldEdits::default(),
         host: HostRewrite::Keep,
+        grpc_web: false,
         counters: PerWorker::new(1),
     }
-        grpc_web: false,
 }
 
 fn listener() -> Listener {

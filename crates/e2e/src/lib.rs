@@ -34,6 +34,7 @@ pub mod origin;
 pub mod process;
 pub mod program;
 pub mod proxy;
+pub mod python;
 pub mod slow_readers;
 pub mod tempdir;
 pub mod tls;

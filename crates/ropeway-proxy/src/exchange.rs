@@ -122,6 +122,7 @@ pub(crate) fn poll(
 }
 
 fn find_route(view: &View, client: &Client, exchange: &mut Exchange) -> Result<Step, Failure> {
+    exchange.call = Call::of(&exchange.request);
     request::check_arrival(client, &exchange.request)?;
     let index = view.snapshot.table.find(&Input(&exchange.request)).map(|index| index as usize);
     exchange.route = index;

@@ -15,6 +15,7 @@ pub mod forwarding;
 pub mod grpc;
 pub mod health;
 pub mod http1;
+pub mod http2;
 pub mod priority;
 pub mod proxy_protocol;
 pub mod rate;

@@ -6,9 +6,6 @@
 //! the same for both protocols.
 
 pub(crate) mod client;
-mod field_block;
-mod guard;
-mod huffman;
 mod liveness;
 pub(crate) mod server;
 mod stream;

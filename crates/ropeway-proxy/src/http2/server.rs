@@ -1,6 +1,6 @@
 //! Requests that clients send by HTTP/2.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Progress;
+use ropeway_core::http2::Guard;
 
 use super::liveness::Liveness;
 use super::stream::{Kind, Stream};
@@ -29,6 +30,11 @@ const WEBSOCKET_KEY: &str = "cm9wZXdheSBoMiBzdHJlYW0=";
 const MINUTE_MS: u64 = 60_000;
 /// Streams that a client may have reset and that wait to be noticed.
 const MAX_PENDING_RESETS: usize = 32;
+/// Bytes of the dynamic table of a client's field blocks, by default (RFC 7541, section 4.2).
+const TABLE_SIZE: usize = 4096;
+/// How much longer than the block that it came in a head may be beside that: a byte can stand for 60 of the static table,
+/// Huffman codes for less than twice themselves.
+const EXPANSION: usize = 16;
 /// Bytes of responses that wait for a stream to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -47,7 +53,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
     let due = client.slot.after(client.listener.timeouts.head_ms);
     client.local = client.local.or_else(|| client.link.local_address());
     let link = std::mem::replace(&mut client.link, Link::of_stream(Stream::closed()));
-    let transport = Transport::from_client(link, Rc::clone(&worker));
+    let guard = Rc::default();
+    let transport = Transport::from_client(link, Rc::clone(&worker), Rc::clone(&guard));
     let mut handshake = std::pin::pin!(builder(&limits).handshake(transport));
     let greeted = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(None),
@@ -67,6 +74,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
     });
     let mut served = Served {
         connection,
+        guard,
         liveness,
         tally: Rc::default(),
         minute_ends_ms: client.slot.after(MINUTE_MS),
@@ -96,6 +104,7 @@ fn builder(limits: &Http2Limits) -> Builder {
 /// A connection and its rules.
 struct Served {
     connection: Connection<Transport, Bytes>,
+    guard: Rc<RefCell<Guard>>,
     tally: Rc<Tally>,
     liveness: Option<Liveness>,
     minute_ends_ms: u64,
@@ -174,18 +183,34 @@ impl Served {
             return;
         }
         let has_body = !body.is_end_stream() && kind == Kind::Request;
+        let block = self.guard.borrow_mut().take_block_len(body.stream_id().as_u32());
+        let arrived = Arrived { is_bomb: is_bomb(head.len(), block), head, has_body };
         let link = Link::of_stream(Stream::from_client(body, respond, kind));
         let stream = client.for_stream(worker, link);
         let tally = Rc::clone(&self.tally);
         tally.open.set(tally.open.get() + 1);
-        tokio::task::spawn_local(run(Rc::clone(worker), stream, head, has_body, Running(tally)));
+        tokio::task::spawn_local(run(Rc::clone(worker), stream, arrived, Running(tally)));
     }
 }
 
+/// A request head that has arrived.
+struct Arrived {
+    head: Vec<u8>,
+    has_body: bool,
+    /// It says again and again what was sent once.
+    is_bomb: bool,
+}
+
+/// Whether a field block says far more than its own bytes and all that the dynamic table can hold. A block that does refers
+/// to the same entry many times.
+fn is_bomb(head: usize, block: Option<usize>) -> bool {
+    block.is_some_and(|block| head > TABLE_SIZE + EXPANSION * block)
+}
+
 /// One stream's exchange.
-async fn run(worker: Rc<Worker>, mut client: Client, head: Vec<u8>, has_body: bool, running: Running) {
-    let mut exchange = receive(&worker, &mut client, &head, has_body);
-    drop(head);
+async fn run(worker: Rc<Worker>, mut client: Client, arrived: Arrived, running: Running) {
+    let mut exchange = receive(&worker, &mut client, &arrived);
+    drop(arrived);
     poll_fn(|cx| {
         client.slot.register(cx.waker());
         Poll::Ready(())
@@ -201,11 +226,15 @@ async fn run(worker: Rc<Worker>, mut client: Client, head: Vec<u8>, has_body: bo
 }
 
 /// The exchange of a request whose head has arrived.
-fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) -> Box<Exchange> {
+fn receive(worker: &Worker, client: &mut Client, arrived: &Arrived) -> Box<Exchange> {
+    let Arrived { head, has_body, is_bomb } = arrived;
     let mut exchange = client.begin_exchange(worker, head.len());
+    if *is_bomb {
+        return refused(exchange, End::new(EndReason::HeadTooLarge, Stage::Receive));
+    }
     match exchange.request.parse(head, &client.listener.head_limits) {
         Ok(Progress::Complete { .. }) => {
-            exchange.request.came_by_stream(has_body);
+            exchange.request.came_by_stream(*has_body);
             exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
             exchange
         }

@@ -1,14 +1,14 @@
 //! A connection as the `h2` crate reads and writes it.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use h2::Reason;
+use ropeway_core::http2::{Code, Guard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::guard::Guard;
 use crate::link::Link;
 use crate::worker::Worker;
 
@@ -17,7 +17,7 @@ pub(super) struct Transport {
     link: Link,
     worker: Rc<Worker>,
     /// Judges what a client sends.
-    guard: Option<Guard>,
+    guard: Option<Rc<RefCell<Guard>>>,
 }
 
 /// What a GOAWAY frame without more to say begins with: its length, type, flags and stream (RFC 9113, section 6.8).
@@ -30,31 +30,34 @@ impl Transport {
     }
 
     /// From a client, who is judged.
-    pub fn from_client(link: Link, worker: Rc<Worker>) -> Self {
-        Self { link, worker, guard: Some(Guard::new()) }
+    pub fn from_client(link: Link, worker: Rc<Worker>, guard: Rc<RefCell<Guard>>) -> Self {
+        Self { link, worker, guard: Some(guard) }
     }
 
     /// Looks at what has arrived. A client that breaks a rule is told so, and heard no further.
     fn judge(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
-        let Some(guard) = &mut self.guard else { return Ok(()) };
-        let Err(reason) = guard.inspect(bytes) else { return Ok(()) };
-        let (last, code) = (guard.last_stream().to_be_bytes(), u32::from(reason).to_be_bytes());
-        let frame = [&GOAWAY[..], &last, &code].concat();
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let mut guard = guard.borrow_mut();
+        guard.set_time(self.worker.deadlines.now_ms());
+        let Err(code) = guard.inspect(bytes) else { return Ok(()) };
+        let (last, code) = (guard.last_stream().to_be_bytes(), code as u32);
+        let frame = [&GOAWAY[..], &last, &code.to_be_bytes()].concat();
         self.link.send(cx, &frame, &[], &self.worker.buffers)?;
-        Err(io::Error::new(io::ErrorKind::InvalidData, h2::Error::from(reason)))
+        Err(io::Error::new(io::ErrorKind::InvalidData, h2::Error::from(h2::Reason::from(code))))
     }
 
     /// The crate calls a field block that it cannot decode a protocol error. It is a compression error (RFC 9113, section
     /// 4.3), and the frame that ends the connection says so.
     fn correct(&self, frames: &[u8]) -> Option<Vec<u8>> {
-        let guard = self.guard.as_ref()?;
+        let mut guard = self.guard.as_ref()?.borrow_mut();
+        guard.note_sent(frames.len());
         let at = frames.len().checked_sub(GOAWAY.len() + 8)?;
         let (head, code_at) = (frames.get(at..at + GOAWAY.len())?, frames.len() - 4);
-        let wrong = u32::from(Reason::PROTOCOL_ERROR).to_be_bytes();
+        let wrong = (Code::Protocol as u32).to_be_bytes();
         if head != GOAWAY || frames.get(code_at..)? != wrong || !guard.last_block_is_broken() {
             return None;
         }
-        let code = u32::from(Reason::COMPRESSION_ERROR).to_be_bytes();
+        let code = (Code::Compression as u32).to_be_bytes();
         Some([frames.get(..code_at)?, &code].concat())
     }
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ropeway_core::end::EndReason;
-use rustls::pki_types::ServerName;
 
 use crate::connect::Race;
 use crate::deadline::DeadlineSlot;
@@ -127,10 +126,7 @@ impl Plan {
     }
 
     async fn secure(&self, link: &mut Link, tls: &UpstreamTls) -> io::Result<()> {
-        let name = match &tls.server_name {
-            Some(name) => name.clone(),
-            None => ServerName::try_from(host_of(&self.authority).to_owned()).map_err(io::Error::other)?,
-        };
+        let name = tls.name_for(&self.authority).map_err(io::Error::other)?;
         let buffers = Rc::clone(&self.worker.wire_buffers);
         link.secure(Session::connect(Arc::clone(&tls.config), name, buffers).map_err(io::Error::other)?);
         poll_fn(|cx| link.poll_handshake(cx)).await?;
@@ -142,26 +138,8 @@ impl Plan {
     }
 }
 
-/// The host of an address with a port.
-fn host_of(authority: &str) -> &str {
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opening").field("race", &self.race).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_of;
-
-    #[test]
-    fn the_name_to_verify_is_the_host_without_its_port() {
-        assert_eq!(host_of("app.example:8443"), "app.example");
-        assert_eq!(host_of("10.0.0.1:443"), "10.0.0.1");
-        assert_eq!(host_of("[2001:db8::1]:443"), "2001:db8::1");
     }
 }

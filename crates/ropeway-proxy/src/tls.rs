@@ -6,6 +6,7 @@ mod session;
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
 pub(crate) use self::handshake::{Handshakes, Secured, secure};
@@ -66,13 +67,46 @@ pub struct UpstreamTls {
     /// Roots, client certificate, pins, ALPN, session store.
     pub config: Arc<ClientConfig>,
     /// The name that is sent and verified; `None` is the host of each server's address.
-    pub server_name: Option<rustls::pki_types::ServerName<'static>>,
+    pub server_name: Option<ServerName<'static>>,
     /// Time for a handshake.
     pub handshake_ms: u64,
+}
+
+impl UpstreamTls {
+    /// The name that is sent to a server and verified, of which this is the address: a host or an IP address, with its
+    /// port.
+    ///
+    /// # Errors
+    ///
+    /// The host can be in no certificate.
+    pub fn name_for(&self, authority: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => ServerName::try_from(host_of(authority).to_owned()),
+        }
+    }
+}
+
+/// The host of an address with a port.
+fn host_of(authority: &str) -> &str {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpstreamTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn the_name_to_verify_is_the_host_without_its_port() {
+        assert_eq!(host_of("app.example:8443"), "app.example");
+        assert_eq!(host_of("10.0.0.1:443"), "10.0.0.1");
+        assert_eq!(host_of("[2001:db8::1]:443"), "2001:db8::1");
     }
 }

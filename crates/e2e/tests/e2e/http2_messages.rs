@@ -225,9 +225,6 @@ http2_rules! {
     nul_in_a_path: [path("/hostile\0")] => malformed();
 
     /// RFC 9113 section 10.3.
-    fragment_in_a_path: [path("/hostile#part")] => malformed();
-
-    /// RFC 9113 section 10.3.
     space_in_a_method: [headers(1, Block::request("GET /", "/hostile")).end()] => malformed();
 
     /// RFC 9113 section 10.3.

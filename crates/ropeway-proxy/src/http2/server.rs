@@ -184,21 +184,19 @@ impl Served {
         }
         let has_body = !body.is_end_stream() && kind == Kind::Request;
         let block = self.guard.borrow_mut().take_block_len(body.stream_id().as_u32());
-        let arrived = Arrived { is_bomb: is_bomb(head.len(), block), head, has_body };
+        if is_bomb(head.len(), block) {
+            // Without an answer, which a client that opens no window would leave with us.
+            respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+            client.count_end(EndReason::HeadTooLarge);
+            self.tally.resets.set(self.tally.resets.get() + 1);
+            return;
+        }
         let link = Link::of_stream(Stream::from_client(body, respond, kind));
         let stream = client.for_stream(worker, link);
         let tally = Rc::clone(&self.tally);
         tally.open.set(tally.open.get() + 1);
-        tokio::task::spawn_local(run(Rc::clone(worker), stream, arrived, Running(tally)));
+        tokio::task::spawn_local(run(Rc::clone(worker), stream, head, has_body, Running(tally)));
     }
-}
-
-/// A request head that has arrived.
-struct Arrived {
-    head: Vec<u8>,
-    has_body: bool,
-    /// It says again and again what was sent once.
-    is_bomb: bool,
 }
 
 /// Whether a field block says far more than its own bytes and all that the dynamic table can hold. A block that does refers
@@ -208,9 +206,9 @@ fn is_bomb(head: usize, block: Option<usize>) -> bool {
 }
 
 /// One stream's exchange.
-async fn run(worker: Rc<Worker>, mut client: Client, arrived: Arrived, running: Running) {
-    let mut exchange = receive(&worker, &mut client, &arrived);
-    drop(arrived);
+async fn run(worker: Rc<Worker>, mut client: Client, head: Vec<u8>, has_body: bool, running: Running) {
+    let mut exchange = receive(&worker, &mut client, &head, has_body);
+    drop(head);
     poll_fn(|cx| {
         client.slot.register(cx.waker());
         Poll::Ready(())
@@ -226,15 +224,11 @@ async fn run(worker: Rc<Worker>, mut client: Client, arrived: Arrived, running: 
 }
 
 /// The exchange of a request whose head has arrived.
-fn receive(worker: &Worker, client: &mut Client, arrived: &Arrived) -> Box<Exchange> {
-    let Arrived { head, has_body, is_bomb } = arrived;
+fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) -> Box<Exchange> {
     let mut exchange = client.begin_exchange(worker, head.len());
-    if *is_bomb {
-        return refused(exchange, End::new(EndReason::HeadTooLarge, Stage::Receive));
-    }
     match exchange.request.parse(head, &client.listener.head_limits) {
         Ok(Progress::Complete { .. }) => {
-            exchange.request.came_by_stream(*has_body);
+            exchange.request.came_by_stream(has_body);
             exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
             exchange
         }

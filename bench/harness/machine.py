@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 
+PACKAGES = "nginx haproxy wrk nghttp2-client nghttp2-server openssl gcc libssl-dev"
+
+
 def require(tools):
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    missing = sorted({tool for tool in tools if shutil.which(tool) is None})
     if missing:
-        sys.exit(f"missing: {', '.join(missing)} (Debian: apt install nginx haproxy wrk nghttp2-client)")
+        sys.exit(f"missing: {', '.join(missing)} (Debian: apt install {PACKAGES})")
 
 
 def proxy_cores(workers):

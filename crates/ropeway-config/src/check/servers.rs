@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use super::names::refuse_duplicates;
 use crate::context::Context;
 use crate::diagnostic::Diagnostic;
-use crate::schema::{Config, Server, ServerAddress, ServerState, Upstream};
+use crate::schema::{Config, Server, ServerAddress, ServerState, Upstream, UpstreamTls};
 
 pub(super) fn check(context: &mut Context, config: &Config) {
     // An empty list, or one whose servers could not be read, has been reported.
     for upstream in config.upstreams.iter().filter(|upstream| !upstream.servers.is_empty()) {
         check_distinct(context, upstream);
         check_one_is_in_service(context, upstream);
+        check_verification(context, upstream);
+        check_check_has_tls(context, upstream);
     }
 }
 
@@ -31,6 +33,29 @@ fn check_distinct(context: &mut Context, upstream: &Upstream) {
     }
     let named = upstream.servers.iter().filter(|server| server.name.value != server.address.to_string());
     refuse_duplicates(context, "server", named.map(|server| &server.name));
+}
+
+fn check_verification(context: &mut Context, upstream: &Upstream) {
+    let unverified = |tls: &UpstreamTls| tls.enabled && !tls.verify && tls.pins.is_empty();
+    if upstream.tls.as_ref().is_some_and(unverified) {
+        let message = format!("the servers of the upstream `{}` are not verified", upstream.name);
+        let complaint = Diagnostic::warning("unverified-servers", &upstream.name.place, message);
+        context.report(complaint.help(
+            "whoever sits in between can read and change everything: name their authority with `ca`, or their keys \
+             with `pins`",
+        ));
+    }
+}
+
+/// A check has no authorities of its own to verify a server with.
+fn check_check_has_tls(context: &mut Context, upstream: &Upstream) {
+    let asked = upstream.health.as_ref().and_then(|health| health.tls.as_ref()).filter(|tls| tls.value);
+    let has_tls = upstream.tls.as_ref().is_some_and(|tls| tls.enabled);
+    if let Some(tls) = asked.filter(|_| !has_tls) {
+        let message = "a check by TLS uses the settings of the upstream, which has none";
+        let complaint = Diagnostic::error("missing-key", &tls.place, message);
+        context.report(complaint.help(format!("give the upstream `{}` the key `tls`", upstream.name)));
+    }
 }
 
 fn check_one_is_in_service(context: &mut Context, upstream: &Upstream) {

@@ -5,17 +5,19 @@ use std::time::Duration;
 use ropeway_core::health::{StatusSet, StatusSetError};
 
 use super::http::{Authority, HeaderName, HeaderValue, Method, Target};
+use super::upstream::Protocol;
 use crate::diagnostic::Diagnostic;
 use crate::kind::{
-    Text, TextError, choice, choices, duration, hours, integer, limit, millis, minutes, optional, or, pairs,
-    seconds, text,
+    Text, TextError, boolean, choice, choices, duration, hours, integer, limit, located, millis, minutes,
+    optional, or, pairs, seconds, text,
 };
 use crate::place::Located;
 use crate::reader::Reader;
 use crate::section::section;
 
 section! {
-    /// Active checks: every server is asked regularly, and gets no traffic before its first good answer.
+    /// Active checks: every server is asked regularly, and gets no traffic before its first good answer. A check opens
+    /// its connection as requests do: with the PROXY header, the TLS and the protocol of the upstream.
     pub struct Health checked by checks_make_sense {
         /// What a check does.
         kind as "type": HealthKind = or(choice(), HealthKind::Tcp),
@@ -23,16 +25,24 @@ section! {
         path: Target = or(text::<Target>().such_as("/health"), Target::known("/")),
         /// For `http`: the method.
         method: Method = or(text(), Method::known("GET")),
-        /// For `http`: the Host field.
+        /// For `grpc`: the service that is asked about. Empty: the server as a whole.
+        service: ServiceName = or(text(), ServiceName::default()),
+        /// For `http` and `grpc`: the Host field, or `:authority` in HTTP/2.
         host: Option<Authority> = optional(text(), "the address of the server"),
         /// For `http`: the statuses that are good, such as `200`, `200,204` or `200-399`.
         status: StatusSet = or(text(), StatusSet::default()),
         /// For `http`: text that must occur in the first 64 KiB of the body.
         body: Option<String> = optional(text::<String>().such_as("ok"), "any body"),
-        /// For `http`: more fields of the request.
+        /// For `http` and `grpc`: more fields of the request.
         headers: Vec<(Located<HeaderName>, HeaderValue)> = pairs("{ x-check = \"ropeway\" }"),
         /// Another port to be checked.
         port: Option<u16> = optional(integer(1..=65_535), "the port of the server"),
+        /// With `port`: whether TLS is spoken there, with the settings of the upstream.
+        tls: Option<Located<bool>> = optional(located(boolean(false)), "as with requests"),
+        /// With `port`: what is spoken there. Checks of type `grpc` always speak `h2`.
+        protocol: Option<Protocol> = optional(choice(), "as with requests"),
+        /// With `port`: whether connections begin with the PROXY header there, if the upstream has one.
+        proxy_protocol: Option<bool> = optional(boolean(false), "as with requests"),
         /// From the start of one check to the start of the next.
         interval: Duration = or(duration(millis(100), hours(24)), seconds(5)),
         /// By how many percent of `interval` the checks are spread, so that they do not come all at once.
@@ -53,8 +63,21 @@ choices! {
         Tcp = "tcp",
         /// Sends a request and looks at the answer.
         Http = "http",
+        /// Asks the service `grpc.health.v1.Health`, which has to answer `SERVING`.
+        Grpc = "grpc",
     }
 }
+
+/// Keys that mean something to some types of checks only.
+const KEYS_OF_TYPES: [(&str, &[HealthKind]); 7] = [
+    ("path", &[HealthKind::Http]),
+    ("method", &[HealthKind::Http]),
+    ("status", &[HealthKind::Http]),
+    ("body", &[HealthKind::Http]),
+    ("service", &[HealthKind::Grpc]),
+    ("host", &[HealthKind::Http, HealthKind::Grpc]),
+    ("headers", &[HealthKind::Http, HealthKind::Grpc]),
+];
 
 fn checks_make_sense(health: &Health, reader: &mut Reader<'_, '_>) {
     if health.timeout > health.interval {
@@ -64,14 +87,77 @@ fn checks_make_sense(health: &Health, reader: &mut Reader<'_, '_>) {
         let complaint = Diagnostic::error("timeout-exceeds-interval", &place, message);
         reader.report(complaint.help("a check must be over before the next one starts"));
     }
-    if health.kind == HealthKind::Tcp {
-        for key in ["path", "method", "host", "status", "body", "headers"] {
-            if let Some(place) = reader.place_of_key(key) {
-                let message = format!("`{key}` means nothing to a check of type `tcp`");
-                reader
-                    .report(Diagnostic::error("useless-key", &place, message).help("add `type = \"http\"`"));
-            }
+    refuse_keys_of_other_types(health, reader);
+    refuse_keys_without_port(health, reader);
+    if health.kind == HealthKind::Grpc && health.protocol == Some(Protocol::Http1) {
+        let place = reader.place_of_value("protocol");
+        let message = "a check of type `grpc` speaks HTTP/2";
+        reader.report(Diagnostic::error("conflicting-keys", &place, message).help("leave `protocol` out"));
+    }
+}
+
+fn refuse_keys_of_other_types(health: &Health, reader: &mut Reader<'_, '_>) {
+    let kind = health.kind;
+    for (key, kinds) in KEYS_OF_TYPES.iter().filter(|(_, kinds)| !kinds.contains(&kind)) {
+        // An empty service is none.
+        let says_nothing = *key == "service" && health.service == ServiceName::default();
+        if let Some(place) = reader.place_of_key(key).filter(|_| !says_nothing) {
+            let message = format!("`{key}` means nothing to a check of type `{}`", kind.as_str());
+            let types: Vec<String> =
+                kinds.iter().map(|kind| format!("`type = \"{}\"`", kind.as_str())).collect();
+            let help = match kind {
+                HealthKind::Tcp => format!("add {}", types.join(" or ")),
+                HealthKind::Http | HealthKind::Grpc => format!("it goes with {}", types.join(" and ")),
+            };
+            reader.report(Diagnostic::error("useless-key", &place, message).help(help));
         }
+    }
+}
+
+/// The port that requests go to is spoken to as requests do.
+fn refuse_keys_without_port(health: &Health, reader: &mut Reader<'_, '_>) {
+    if health.port.is_some() {
+        return;
+    }
+    for key in ["tls", "protocol", "proxy_protocol"] {
+        if let Some(place) = reader.place_of_key(key) {
+            let message = format!("`{key}` means nothing to a check of the port that requests go to");
+            let help = format!("add `port`, or set `{key}` of the upstream");
+            reader.report(Diagnostic::error("useless-key", &place, message).help(help));
+        }
+    }
+}
+
+/// The name of a gRPC service with its package, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for ServiceName {
+    const WHAT: &'static str = "the name of a gRPC service";
+    const EXAMPLE: &'static str = "shop.v1.Cart";
+
+    fn parse(text: &str) -> Result<ServiceName, TextError> {
+        // Any name may be registered with a health service; nobody means spaces, slashes or control characters.
+        if text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '/') {
+            return Err(TextError::because("it is the package and the service, without a method"));
+        }
+        Ok(ServiceName(text.to_owned()))
+    }
+
+    fn stand_in() -> ServiceName {
+        ServiceName::default()
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
     }
 }
 

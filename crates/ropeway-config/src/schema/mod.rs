@@ -19,7 +19,7 @@ mod upstream;
 
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
-pub use health::{Health, HealthKind, Passive};
+pub use health::{Health, HealthKind, Passive, ServiceName};
 pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Target, Token};
 pub use http2::Http2;
 pub use listener::{Forwarding, Hsts, Listener, ListenerLimits, ListenerTimeouts};

@@ -3,6 +3,7 @@
 //! The configuration has been checked by the time it comes here: compiling it cannot fail. Live state comes from the
 //! [`Registry`], so that what was learned stays with whom it was learned about.
 
+mod health;
 mod listener;
 mod route;
 mod upstream;

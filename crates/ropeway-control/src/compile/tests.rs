@@ -149,7 +149,7 @@ fn checks_are_compiled_with_their_pace() {
     let addresses: Vec<&str> = compiled.checked.iter().map(|server| &*server.authority).collect();
     assert_eq!(addresses, ["127.0.0.1:8001", "127.0.0.1:8002"]);
     let check = &compiled.checked[0].check;
-    assert_eq!(check.port, Some(9_000));
+    assert_eq!(check.transport.port, Some(9_000));
     assert_eq!((check.pace.interval_ms, check.pace.jitter_percent, check.pace.timeout_ms), (3_000, 0, 1_000));
     assert_eq!((check.pace.fall, check.pace.rise), (4, 5));
     let CheckKind::Http(http) = &check.kind else { panic!("an HTTP check") };

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use ropeway_config::schema::{self, Balance, HealthKind, RetryOn as On, ServerAddress, ServerState};
+use ropeway_config::schema::{self, Balance, RetryOn as On, ServerAddress, ServerState};
 use ropeway_core::balance::{AdminState, Policy, SlowStart, hash_key};
-use ropeway_core::health::{ActiveConfig, Expectation, PassiveConfig};
+use ropeway_core::health::PassiveConfig;
 use ropeway_core::retry::{RetryOn, RetryPolicy};
 use ropeway_proxy::upstream::{
     BudgetRules, Endpoint, HashKey, KeepAlive, ProxyProtocolVersion, Server, ServerLive, Upstream,
     UpstreamSettings,
 };
 
+use super::health::{Checking, checking};
 use super::{Compiler, millis};
 use crate::discovery::NamedServer;
-use crate::probe::{Check, CheckKind, CheckedServer, HttpCheck};
+use crate::probe::CheckedServer;
 
 /// Retries per second that a budget allows beside its share of the requests.
 const RETRIES_PER_SECOND: u32 = 10;
@@ -22,10 +23,12 @@ impl Compiler<'_> {
     pub(super) fn upstream(&mut self, config: &schema::Upstream) -> Upstream {
         let name: Arc<str> = config.name.value.as_str().into();
         let live = self.registry.upstream(&mut self.usage, &name, self.now_ms);
-        let check = config.health.as_ref().map(|health| Arc::new(check(health)));
-        let servers =
-            config.servers.iter().map(|server| self.server(&name, config, server, check.as_ref())).collect();
-        Upstream::new(name, servers, settings(config), live, self.now_ms)
+        let tls = self.tls.upstreams.get(&config.name.value).cloned();
+        let checking = config.health.as_ref().map(|health| checking(health, config, tls.as_ref()));
+        let servers = config.servers.iter();
+        let servers = servers.map(|server| self.server(&name, config, server, checking.as_ref())).collect();
+        let settings = UpstreamSettings { tls, ..settings(config) };
+        Upstream::new(name, servers, settings, live, self.now_ms)
     }
 
     fn server(
@@ -33,21 +36,22 @@ impl Compiler<'_> {
         upstream: &Arc<str>,
         group: &schema::Upstream,
         config: &schema::Server,
-        check: Option<&Arc<Check>>,
+        checking: Option<&Checking>,
     ) -> Server {
         let name: Arc<str> = config.name.value.as_str().into();
         let authority: Arc<str> = config.address.value.to_string().into();
         let key = (Arc::clone(upstream), Arc::clone(&name), Arc::clone(&authority));
-        let state = (admin_state(config.state), check.is_some());
+        let state = (admin_state(config.state), checking.is_some());
         let endpoints = endpoints(&config.address.value);
         let live = self.registry.server(&mut self.usage, key, endpoints, state, self.now_ms);
         self.resolve(upstream, &config.address.value, &live);
-        if let Some(check) = check {
+        if let Some(checking) = checking {
             self.checked.push(CheckedServer {
                 upstream: Arc::clone(upstream),
                 name: Arc::clone(&name),
                 authority: Arc::clone(&authority),
-                check: Arc::clone(check),
+                check: Arc::clone(&checking.check),
+                tls: checking.tls.clone(),
                 live: Arc::clone(&live),
             });
         }
@@ -106,10 +110,14 @@ fn settings(config: &schema::Upstream) -> UpstreamSettings {
         checked: config.health.is_some(),
         tls: None,
         http2: config.protocol == schema::Protocol::Http2,
-        proxy_protocol: config.proxy_protocol.map(|version| match version {
-            schema::ProxyProtocolVersion::V1 => ProxyProtocolVersion::V1,
-            schema::ProxyProtocolVersion::V2 => ProxyProtocolVersion::V2,
-        }),
+        proxy_protocol: config.proxy_protocol.map(proxy_protocol),
+    }
+}
+
+pub(super) fn proxy_protocol(version: schema::ProxyProtocolVersion) -> ProxyProtocolVersion {
+    match version {
+        schema::ProxyProtocolVersion::V1 => ProxyProtocolVersion::V1,
+        schema::ProxyProtocolVersion::V2 => ProxyProtocolVersion::V2,
     }
 }
 
@@ -175,38 +183,5 @@ fn admin_state(state: ServerState) -> AdminState {
         ServerState::Ready => AdminState::Ready,
         ServerState::Drain => AdminState::Drain,
         ServerState::Disabled => AdminState::Disabled,
-    }
-}
-
-fn check(config: &schema::Health) -> Check {
-    Check {
-        kind: match config.kind {
-            HealthKind::Tcp => CheckKind::Tcp,
-            HealthKind::Http => CheckKind::Http(http_check(config)),
-        },
-        port: config.port,
-        pace: ActiveConfig {
-            interval_ms: millis(config.interval),
-            jitter_percent: config.jitter,
-            timeout_ms: millis(config.timeout),
-            fall: config.fall.into(),
-            rise: config.rise.into(),
-        },
-    }
-}
-
-fn http_check(config: &schema::Health) -> HttpCheck {
-    let text = |(name, value): &(ropeway_config::Located<schema::HeaderName>, schema::HeaderValue)| {
-        (name.to_string(), value.to_string())
-    };
-    HttpCheck {
-        method: config.method.to_string(),
-        path: config.path.to_string(),
-        host: config.host.as_ref().map(ToString::to_string),
-        headers: config.headers.iter().map(text).collect(),
-        expected: Expectation {
-            statuses: config.status.clone(),
-            body: config.body.as_ref().map(|text| text.as_bytes().into()),
-        },
     }
 }

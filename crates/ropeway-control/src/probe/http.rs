@@ -4,8 +4,8 @@ use ropeway_core::health::{Expectation, Mismatch};
 use ropeway_core::http1::{BodyDecoder, BodyLimits, HeadLimits, Method, Progress, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// How much of a body is searched for the expected text.
-const MOST_BODY: usize = 64 * 1024;
+use super::connection::Connection;
+use super::http2::{self, MOST_BODY};
 
 /// How many informational responses may come before the final one.
 const MOST_INFORMATIONAL: usize = 8;
@@ -26,8 +26,9 @@ pub struct HttpCheck {
 }
 
 impl HttpCheck {
-    /// Sends the request and judges the response. Answers the status; the error says in words what is wrong.
-    pub(super) async fn run<S>(&self, stream: &mut S, authority: &str) -> Result<u16, String>
+    /// Sends the request by HTTP/1.1 and judges the response. Answers what was seen; the error says in words what is
+    /// wrong.
+    pub(super) async fn run<S>(&self, stream: &mut S, authority: &str) -> Result<String, String>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -41,8 +42,27 @@ impl HttpCheck {
         } else {
             Vec::new()
         };
-        self.expected.judge(status, &body).map_err(|mismatch| self.explain(mismatch))?;
-        Ok(status)
+        self.judge(status, &body)
+    }
+
+    /// As [`Self::run`], by HTTP/2.
+    pub(super) async fn run_http2(
+        &self,
+        connection: &mut Connection,
+        authority: &str,
+    ) -> Result<String, String> {
+        let host = self.host.as_deref().unwrap_or(authority);
+        let target = (self.method.as_str(), self.path.as_str());
+        let request = http2::request(connection, host, target, &self.headers).body(());
+        let request = request.map_err(|error| http2::not_sendable(&error))?;
+        let is_whole = |status| self.needs_body_of(status);
+        let answer = http2::exchange(&mut connection.io, request, None, is_whole).await?;
+        self.judge(answer.status, &answer.body)
+    }
+
+    fn judge(&self, status: u16, body: &[u8]) -> Result<String, String> {
+        self.expected.judge(status, body).map_err(|mismatch| self.explain(mismatch))?;
+        Ok(format!("status {status}"))
     }
 
     fn needs_body_of(&self, status: u16) -> bool {

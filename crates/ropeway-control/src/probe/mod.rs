@@ -4,8 +4,10 @@
 //! the settings of its check stay the same; otherwise it ends, and with it whatever it was waiting for.
 
 mod check;
+mod connection;
+mod grpc;
 mod http;
-mod stream;
+mod http2;
 mod watch;
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use ropeway_proxy::tls::UpstreamTls;
 use ropeway_proxy::upstream::ServerLive;
 use tokio::runtime::Handle;
 
@@ -21,6 +24,8 @@ use crate::task::Task;
 use watch::Watch;
 
 pub use check::{Check, CheckKind};
+pub use connection::Transport;
+pub use grpc::GrpcCheck;
 pub use http::HttpCheck;
 
 /// A server that is to be checked.
@@ -34,6 +39,8 @@ pub struct CheckedServer {
     pub authority: Arc<str>,
     /// How.
     pub check: Arc<Check>,
+    /// TLS of its connections; `None` asks in the clear.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Where the result goes.
     pub live: Arc<ServerLive>,
 }
@@ -83,14 +90,17 @@ impl Prober {
         Self { current, handle, watched: Mutex::default() }
     }
 
-    /// Checks exactly these servers. Those whose check and live state are the same as before go on undisturbed; the
-    /// others are checked at once.
+    /// Checks exactly these servers. Those whose check and live state are the same as before go on undisturbed, from the
+    /// next check on with the TLS that is given now; the others are checked at once.
     pub fn reconcile(&self, servers: Vec<CheckedServer>) {
         let mut watched = self.lock();
         let mut before = std::mem::take(&mut *watched);
         for server in servers {
             let key = server.key();
             let kept = before.remove(&key).filter(|(watch, _)| watch.is_same(&server));
+            if let Some((watch, _)) = &kept {
+                watch.renew_tls(&server);
+            }
             watched.insert(key, kept.unwrap_or_else(|| self.watch(server)));
         }
     }

@@ -1,3 +1,5 @@
+mod transport;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -60,7 +62,7 @@ fn check(keys: &str) -> Check {
 }
 
 async fn run(keys: &str, address: SocketAddr) -> Result<String, String> {
-    check(keys).run(&[Endpoint::Tcp(address)], "app.example:80").await
+    check(keys).run(&[Endpoint::Tcp(address)], "app.example:80", None).await
 }
 
 async fn check_response(keys: &str, response: &'static str) -> Result<String, String> {
@@ -167,7 +169,7 @@ async fn one_address_of_several_is_enough() {
     let gone = Origin::start("").await.stop().await;
     let origin = Origin::start("").await;
     let endpoints = [Endpoint::Tcp(gone), Endpoint::Tcp(origin.address)];
-    assert_eq!(check("type = \"tcp\"").run(&endpoints, "app").await, passed("connected"));
+    assert_eq!(check("type = \"tcp\"").run(&endpoints, "app", None).await, passed("connected"));
 }
 
 #[tokio::test]
@@ -175,10 +177,10 @@ async fn unix_sockets_are_checked() {
     let path = std::env::temp_dir().join(format!("ropeway-probe-{}.sock", std::process::id()));
     let listener = UnixListener::bind(&path).unwrap();
     let check = check("type = \"tcp\", port = 1");
-    assert_eq!(check.run(&[Endpoint::Unix(path.clone())], "app").await, passed("connected"));
+    assert_eq!(check.run(&[Endpoint::Unix(path.clone())], "app", None).await, passed("connected"));
     drop(listener);
     std::fs::remove_file(&path).unwrap();
-    let gone = check.run(&[Endpoint::Unix(Path::new("/nowhere/at/all.sock").into())], "app").await;
+    let gone = check.run(&[Endpoint::Unix(Path::new("/nowhere/at/all.sock").into())], "app", None).await;
     assert_eq!(gone, failed("no such address"));
 }
 

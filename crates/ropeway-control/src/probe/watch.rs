@@ -4,8 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use ropeway_core::balance::{AdminState, HealthState, Rng};
 use ropeway_core::health::{ActiveHealth, Transition};
+use ropeway_proxy::tls::UpstreamTls;
 use tokio::time::Instant;
 
 use super::{CheckedServer, LastCheck};
@@ -15,19 +17,28 @@ use crate::events::EventKind;
 /// One server under watch.
 pub(super) struct Watch {
     server: CheckedServer,
+    /// What `server` began with, or a later reload brought: certificates change, and with them this, all the time.
+    tls: ArcSwapOption<UpstreamTls>,
     last: Mutex<Option<LastCheck>>,
 }
 
 impl Watch {
     pub(super) fn new(server: CheckedServer) -> Self {
-        Self { server, last: Mutex::new(None) }
+        let tls = ArcSwapOption::new(server.tls.clone());
+        Self { server, tls, last: Mutex::new(None) }
     }
 
     /// Whether this is the watch that `server` wants.
     pub(super) fn is_same(&self, server: &CheckedServer) -> bool {
         self.server.check == server.check
             && self.server.name == server.name
+            && self.server.tls.is_some() == server.tls.is_some()
             && Arc::ptr_eq(&self.server.live, &server.live)
+    }
+
+    /// Takes over the TLS of `server`, which has the same check.
+    pub(super) fn renew_tls(&self, server: &CheckedServer) {
+        self.tls.store(server.tls.clone());
     }
 
     pub(super) fn last(&self) -> Option<LastCheck> {
@@ -67,7 +78,8 @@ impl Watch {
 
     async fn check_once(&self) -> Result<String, String> {
         let endpoints = self.server.live.endpoints();
-        self.server.check.run(&endpoints, &self.server.authority).await
+        let tls = self.tls.load_full();
+        self.server.check.run(&endpoints, &self.server.authority, tls.as_deref()).await
     }
 
     fn take(

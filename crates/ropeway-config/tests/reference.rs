@@ -48,6 +48,7 @@ fn the_starter_file_shows_every_key() {
         // Shown in the short form of the value around it: `balance = "round_robin"`, `path = "/api"`, a server's address;
         // or as one example of a table that has many keys.
         let short_forms = [
+            "acme.",
             "upstream.balance.",
             "route.match.path.",
             "upstream.servers.",

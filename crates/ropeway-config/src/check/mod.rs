@@ -1,5 +1,6 @@
 //! Rules that span several tables, and the values that only the whole file decides.
 
+mod acme;
 mod derive;
 mod listeners;
 mod names;
@@ -31,6 +32,7 @@ pub(crate) fn check(context: &mut Context, config: &mut Config, source: &Arc<Sou
     references::check(context, config);
     routes::check_reachable(context, config);
     servers::check(context, config);
+    acme::check(context, config);
 }
 
 fn require_something_to_do(context: &mut Context, config: &Config, source: &Arc<Source>) {

@@ -21,7 +21,8 @@ const ACTIVE: [(&str, &str); 5] = [
 ];
 
 /// Examples that go together better than each key's own.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 10] = [
+    ("acme", "{ storage = \"/var/lib/ropeway/acme\", terms_agreed = true }"),
     ("workers", "4"),
     ("limits.connections", "100000"),
     ("route.match.host", "[\"shop.example.com\", \"*.shop.example.com\"]"),
@@ -39,8 +40,10 @@ const NAMES: [(&str, &str); 2] = [("listener", "web"), ("upstream", "app")];
 /// A file to start from. It loads as it is, and with any of its settings uncommented.
 pub fn commented_default() -> String {
     let mut file = INTRODUCTION.to_owned();
+    // A table that is shown by one example is a line like any other.
+    let is_line = |spec: &KeySpec| table_of(&spec.shape).is_none() || lookup(&EXAMPLES, spec.name).is_some();
     let (plain, tables): (Vec<KeySpec>, Vec<KeySpec>) =
-        (TableShape::of::<Config>().keys)().into_iter().partition(|spec| table_of(&spec.shape).is_none());
+        (TableShape::of::<Config>().keys)().into_iter().partition(is_line);
     for spec in &plain {
         write_key(&mut file, "", "", spec);
     }

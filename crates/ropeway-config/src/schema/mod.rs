@@ -4,6 +4,7 @@
 //! Values that a later step may still refuse are [`Located`], so that its complaint can point at the
 //! file.
 
+mod acme;
 mod address;
 mod balance;
 mod health;
@@ -17,6 +18,7 @@ mod route;
 mod tls;
 mod upstream;
 
+pub use acme::{Acme, AcmeChallenge, AcmeName, Contact, DirectoryUrl, ExternalAccount, MacKey};
 pub use address::ServerAddress;
 pub use balance::{Balance, HashKey};
 pub use health::{Health, HealthKind, Passive, ServiceName};
@@ -29,6 +31,7 @@ pub use process::{
 };
 pub use proxy_protocol::{ProxyProtocol, ProxyProtocolVersion};
 pub use route::{HeaderEdits, HostHeader, Match, Route, RouteHeaders, RouteLimits, RouteTimeouts};
+pub use tls::base64_of_32;
 pub use tls::{
     CertificateFiles, ClientAuth, ClientAuthMode, ClientCertificate, FilePath, ListenerTls, SpkiPin, Tickets,
     TlsGroup, TlsHost, TlsName, TlsPolicy, TlsSuite, TlsVersion, UpstreamTls,
@@ -62,6 +65,8 @@ section! {
         shutdown: Shutdown = table(),
         /// How host names of servers are resolved.
         dns: Dns = table(),
+        /// Certificates that are ordered from an authority by themselves.
+        acme: Option<Acme> = optional(table(), "none are ordered"),
         /// Where clients connect.
         listeners as "listener": Vec<Listener> = named(),
         /// Which request goes to which upstream. The most specific match wins: exact host before wildcard before any,
@@ -77,6 +82,16 @@ impl Config {
     /// The upstream called `name`.
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.name.value == name)
+    }
+
+    /// The hosts that certificates are ordered for, those of one certificate together, in the order of the file.
+    pub fn acme_sets(&self) -> impl Iterator<Item = &[Located<AcmeName>]> {
+        let of_listeners = self.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let tables = of_listeners.flat_map(|tls| {
+            let of_hosts = tls.hosts.iter().flat_map(|host| &host.certificates);
+            tls.certificates.iter().chain(of_hosts)
+        });
+        tables.filter_map(|files| files.value.acme.as_deref())
     }
 
     /// The listener called `name`.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acme::AcmeName;
 use super::address::is_host_name;
 use super::http::HostPattern;
 use crate::diagnostic::Diagnostic;
@@ -70,8 +71,8 @@ section! {
 }
 
 section! {
-    /// A certificate with its key, or a directory of them.
-    pub struct CertificateFiles checked by file_or_directory {
+    /// A certificate with its key, a directory of them, or the hosts that one is ordered for.
+    pub struct CertificateFiles checked by one_source {
         /// The file with the certificate, followed by its intermediates (PEM).
         cert: Option<Located<FilePath>> = optional(located(text::<FilePath>().such_as("site.pem")), "see `directory`"),
         /// The file with its private key (PEM).
@@ -79,28 +80,34 @@ section! {
         /// A directory. Each `NAME.pem` or `NAME.crt` in it is a certificate; its key is in `NAME.key`, or in the same
         /// file. Files that come and go count as soon as they are there.
         directory: Option<Located<FilePath>> = optional(located(text::<FilePath>().such_as("certs/")), "see `cert`"),
+        /// Hosts of which one certificate is ordered from the authority in `[acme]`, and renewed in time. Until the first
+        /// one is there, clients are shown a placeholder that none of them accepts.
+        acme: Option<Vec<Located<AcmeName>>> = optional(at_least_one(one_or_many(located(text()))), "see `cert`"),
     }
 }
 
-fn file_or_directory(files: &CertificateFiles, reader: &mut Reader<'_, '_>) {
-    let place = reader.place_of_value("cert");
-    match (&files.cert, &files.directory) {
-        (None, None) => {
-            let complaint =
-                Diagnostic::error("missing-key", &place, "a certificate needs the key `cert` or `directory`");
-            reader.report(
-                complaint.help(
-                    "write `{ cert = \"site.pem\", key = \"site.key\" }` or `{ directory = \"certs/\" }`",
-                ),
-            );
-        }
-        (Some(_), Some(directory)) => {
-            let message = "`cert` and `directory` cannot be given together";
-            let complaint = Diagnostic::error("conflicting-keys", &directory.place, message);
-            reader.report(complaint.help("write two tables in the list"));
-        }
-        (None, Some(_)) => refuse_useless(reader, "key", "means nothing to a directory"),
-        (Some(_), None) => {}
+fn one_source(_files: &CertificateFiles, reader: &mut Reader<'_, '_>) {
+    let mut given =
+        ["cert", "directory", "acme"].into_iter().filter(|key| reader.place_of_key(key).is_some());
+    let (Some(first), second) = (given.next(), given.next()) else {
+        let message = "a certificate needs the key `cert`, `directory` or `acme`";
+        let complaint = Diagnostic::error("missing-key", &reader.place_of_value("cert"), message);
+        reader.report(complaint.help(
+            "write `{ cert = \"site.pem\", key = \"site.key\" }`, `{ directory = \"certs/\" }` or \
+             `{ acme = [\"shop.example.com\"] }`",
+        ));
+        return;
+    };
+    if let Some(second) = second {
+        let message = format!("`{first}` and `{second}` cannot be given together");
+        let complaint = Diagnostic::error("conflicting-keys", &reader.place_of_value(second), message);
+        reader.report(complaint.help("write two tables in the list"));
+        return;
+    }
+    match first {
+        "directory" => refuse_useless(reader, "key", "means nothing to a directory"),
+        "acme" => refuse_useless(reader, "key", "means nothing to a certificate that is ordered"),
+        _ => {}
     }
 }
 
@@ -302,8 +309,8 @@ section! {
         server_name: Option<Located<TlsName>> = optional(located(text()), "the host in each server's address"),
         /// What the proxy shows when a server asks for a certificate.
         client: Option<ClientCertificate> = optional(table(), "nothing is shown"),
-        /// Keys that are good: the SHA-256 hash of a certificate's SubjectPublicKeyInfo, as `sha256/` and base64. One
-        /// certificate of the verified chain must have one of them; with `verify = false`, the server's own.
+        /// Keys that are good: the SHA-256 hash of a certificate's SubjectPublicKeyInfo, as `sha256/` and base64. The
+        /// server's own certificate must have one of them, and with `verify = false` that is enough.
         pins: Vec<SpkiPin> = list(text()),
         /// How long a handshake may take.
         handshake_timeout: Duration = or(duration(millis(100), minutes(5)), seconds(10)),
@@ -442,8 +449,9 @@ impl Text for SpkiPin {
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// RFC 4648 section 4: 32 bytes are 43 letters and one `=`. Unused bits must be zero, so that there is one spelling.
-fn base64_of_32(text: &str) -> Option<[u8; 32]> {
+/// The 32 bytes that `text` stands for in base64 (RFC 4648 section 4): 43 letters and one `=`. Unused bits must be zero, so
+/// that there is one spelling.
+pub fn base64_of_32(text: &str) -> Option<[u8; 32]> {
     let letters = text.strip_suffix('=').filter(|letters| letters.len() == 43)?;
     let mut bytes = Vec::with_capacity(33);
     let (mut bits, mut held) = (0_u32, 0);

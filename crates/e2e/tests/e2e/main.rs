@@ -12,6 +12,7 @@ mod harness;
 mod health_active;
 mod health_passive;
 mod http2_clients;
+mod health_active_tls;
 mod http2_exchanges;
 mod http2_flow_control;
 mod http2_frames;

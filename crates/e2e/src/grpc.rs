@@ -138,6 +138,16 @@ impl Call {
     }
 }
 
+/// A message as it is framed.
+///
+/// # Panics
+/// When it has more than 4 GiB.
+#[must_use]
+pub fn framed(message: &str) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], message.as_bytes()].concat()
+}
+
 /// Makes calls at the same time, on one connection.
 ///
 /// # Panics
@@ -162,7 +172,8 @@ pub struct Client {
 pub fn start(address: SocketAddr, calls: &[Call], authority: Option<&Path>) -> Client {
     let directory = TempDir::new();
     let list = directory.file("calls.json");
-    std::fs::write(&list, Value::Array(calls.iter().map(|call| call.0.clone()).collect()).to_string()).unwrap();
+    std::fs::write(&list, Value::Array(calls.iter().map(|call| call.0.clone()).collect()).to_string())
+        .unwrap();
     let mut command = python::program("grpc_client.py");
     let host = if authority.is_some() { "localhost".to_owned() } else { address.ip().to_string() };
     command.arg(format!("{host}:{}", address.port())).arg(list).args(authority);

@@ -37,7 +37,9 @@ fn install_once() -> PathBuf {
     let (environment, mark) = (target.join("python"), target.join("python/installed.txt"));
     if std::fs::read_to_string(&mark).unwrap_or_default() != packages {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
-        run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", "--requirement"]).arg(&list));
+        run(Command::new(environment.join("bin/pip"))
+            .args(["install", "--quiet", "--requirement"])
+            .arg(&list));
         std::fs::write(mark, packages).unwrap();
     }
     environment.join("bin/python")

@@ -17,6 +17,7 @@ mod connection;
 pub mod counters;
 mod deadline;
 mod exchange;
+mod grpc_web;
 mod http2;
 mod link;
 mod listener;

@@ -3,10 +3,12 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use ropeway_core::grpc::GrpcWebError;
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits, Head};
 use ropeway_core::rate::MinRate;
 
 use crate::buffers::{BODY_READ, BufferPool, PIECE_READ};
+use crate::grpc_web::Translation;
 use crate::link::Link;
 use crate::worker::Worker;
 
@@ -21,6 +23,8 @@ pub(crate) struct Pump {
     encoder: BodyEncoder,
     /// Both framings carry the bare bytes, so that they can go from socket to socket without a copy in between.
     verbatim: bool,
+    /// What becomes of the content in between; only of gRPC-Web.
+    translation: Option<Box<Translation>>,
     done: bool,
     /// Bytes of content passed on.
     pub moved: u64,
@@ -76,6 +80,10 @@ fn appetite_for(sink: &Link) -> usize {
     if sink.outbox.is_empty() { sink.send_room().clamp(PIECE_READ, BODY_READ) } else { PIECE_READ }
 }
 
+fn untranslatable(error: GrpcWebError) -> PumpError {
+    PumpError::Malformed(BodyError::Malformed(error.detail()))
+}
+
 impl Pump {
     pub fn new(source: BodyFraming, sink: BodyFraming, limits: &BodyLimits) -> Self {
         let verbatim = !matches!(source, BodyFraming::Chunked) && !matches!(sink, BodyFraming::Chunked);
@@ -83,6 +91,7 @@ impl Pump {
             decoder: BodyDecoder::new(source, limits),
             encoder: BodyEncoder::new(sink),
             verbatim,
+            translation: None,
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
             moved: 0,
             room: u64::MAX,
@@ -97,6 +106,17 @@ impl Pump {
     /// Refuses content beyond `most` bytes, before any of the piece that goes beyond it is passed on.
     pub fn limited_to(self, most: Option<u64>) -> Self {
         Self { room: most.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Changes the content on its way.
+    pub fn translated_by(self, translation: Option<Translation>) -> Self {
+        let verbatim = self.verbatim && translation.is_none();
+        Self { verbatim, translation: translation.map(Box::new), ..self }
+    }
+
+    /// Whether the content is changed on its way.
+    pub fn is_translated(&self) -> bool {
+        self.translation.is_some()
     }
 
     /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
@@ -203,7 +223,12 @@ impl Pump {
 
     /// Lets the sink mark the end of the body, once there is one.
     pub fn finish(&self, to: &mut Link) -> Result<(), PumpError> {
-        if self.done { to.finish(self.decoder.trailers()).map_err(PumpError::Sink) } else { Ok(()) }
+        if !self.done {
+            return Ok(());
+        }
+        // A translation has put them into the content.
+        let trailers = self.decoder.trailers().filter(|_| self.translation.is_none());
+        to.finish(trailers).map_err(PumpError::Sink)
     }
 
     /// Like [`Self::forward`], but only appends to `output`.
@@ -215,7 +240,7 @@ impl Pump {
             used += decoded.consumed;
             if !decoded.data.is_empty() {
                 self.count(decoded.data.len())?;
-                self.encoder.write_data(decoded.data, output);
+                self.write_data(decoded.data, output)?;
             }
             self.done = decoded.end;
             let idle = decoded.consumed == 0 && decoded.data.is_empty();
@@ -223,7 +248,7 @@ impl Pump {
                 return Ok(used);
             }
             if self.done {
-                self.encoder.write_end(self.decoder.trailers(), output);
+                self.write_end(output)?;
             }
         }
         Ok(used)
@@ -257,7 +282,29 @@ impl Pump {
             None => self.decoder.finish_at_eof().map_err(|_| PumpError::SourceEnded)?,
         }
         self.done = true;
-        self.encoder.write_end(self.decoder.trailers(), output);
+        self.write_end(output)
+    }
+
+    fn write_data(&mut self, data: &[u8], output: &mut Vec<u8>) -> Result<(), PumpError> {
+        match &mut self.translation {
+            None => self.encoder.write_data(data, output),
+            Some(translation) => {
+                let translated = translation.take(data).map_err(untranslatable)?;
+                self.encoder.write_data(translated, output);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_end(&mut self, output: &mut Vec<u8>) -> Result<(), PumpError> {
+        match &mut self.translation {
+            None => self.encoder.write_end(self.decoder.trailers(), output),
+            Some(translation) => {
+                let rest = translation.end(self.decoder.trailers()).map_err(untranslatable)?;
+                self.encoder.write_data(rest, output);
+                self.encoder.write_end(None, output);
+            }
+        }
         Ok(())
     }
 

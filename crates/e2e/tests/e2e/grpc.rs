@@ -1,6 +1,6 @@
 //! gRPC with a real client and a real server.
 
-use ropeway_e2e::grpc::{self, Call, Server};
+use ropeway_e2e::grpc::{self, Call, Server, framed};
 use ropeway_e2e::h2::Block;
 use ropeway_e2e::h2::connection::Connection;
 use ropeway_e2e::h2::frame::{data, kind};
@@ -199,7 +199,7 @@ fn a_call_that_takes_too_long_ends_before_its_first_message() {
     let lab = lab(&server, TIMELESS, "");
     let mut connection = Connection::open(&lab.client());
     let stream = connection.start_with_body(call("/lab.Lab/Hold").field("grpc-timeout", "200m"));
-    connection.send(&[data(stream, message("silently"))]);
+    connection.send(&[data(stream, framed("silently"))]);
     let response = connection.response(stream);
     assert_eq!(response.field("grpc-status").as_deref(), Some("4"), "{response:?}");
     server.wait_until_it_says("given up silently");
@@ -213,9 +213,9 @@ fn a_call_that_takes_too_long_ends_between_its_messages() {
     let lab = lab(&server, TIMELESS, "");
     let mut connection = Connection::open(&lab.client());
     let stream = connection.start_with_body(call("/lab.Lab/Hold").field("grpc-timeout", "500m"));
-    connection.send(&[data(stream, message("on")).end()]);
+    connection.send(&[data(stream, framed("on")).end()]);
     let response = connection.response(stream);
-    assert_eq!(response.body.data, message("on"));
+    assert_eq!(response.body.data, framed("on"));
     let status = response.body.trailers.iter().find(|(name, _)| name == "grpc-status");
     assert_eq!(status.map(|(_, value)| value.as_str()), Some("4"), "{response:?}");
     server.wait_until_it_says("given up on");
@@ -336,12 +336,6 @@ fn calls_over_tls_reach_servers_with_and_without() {
 /// The head of a call.
 fn call(path: &str) -> Block {
     Block::post(path).field("content-type", "application/grpc").field("te", "trailers")
-}
-
-/// A message as it is framed.
-fn message(text: &str) -> Vec<u8> {
-    let length = u32::try_from(text.len()).unwrap().to_be_bytes();
-    [&[0], &length[..], text.as_bytes()].concat()
 }
 
 fn records(lab: &Running, count: usize) -> Vec<Value> {

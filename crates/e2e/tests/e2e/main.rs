@@ -8,6 +8,7 @@ mod early_response;
 mod fields;
 mod forwarding;
 mod grpc;
+mod grpc_web;
 mod harness;
 mod health_active;
 mod health_passive;

@@ -8,6 +8,7 @@ use super::Step;
 use super::failure::Failure;
 use super::state::Exchange;
 use crate::connection::Client;
+use crate::grpc_web::Translation;
 use crate::snapshot::Route;
 
 /// The field, and the trailer, that says how a call ended.
@@ -22,27 +23,54 @@ pub(crate) struct Call {
     pub flavour: GrpcFlavour,
     /// How it ended, once that is known.
     pub status: Option<GrpcStatus>,
+    /// The Content-Type that the server is told, where gRPC-Web is translated for it.
+    pub translated_type: Option<Vec<u8>>,
 }
 
 impl Call {
     /// The call that a request is, if it is one.
     pub fn of(request: &RequestHead) -> Option<Self> {
         let content_type = GrpcContentType::parse(request.head.get(Known::ContentType)?)?;
-        Some(Self { flavour: content_type.flavour, status: None })
+        Some(Self { flavour: content_type.flavour, status: None, translated_type: None })
     }
 }
 
-/// Starts the clock of a call: all of it has to be over by the time that the client gives it.
-pub(super) fn begin(client: &Client, exchange: &Exchange) {
-    if exchange.call.is_none() {
-        return;
-    }
+/// Starts the clock of a call: all of it has to be over by the time that the client gives it. Makes a call of gRPC-Web
+/// one of gRPC, where the route wants that.
+pub(super) fn begin(client: &Client, exchange: &mut Exchange, route: &Route) {
+    let Some(call) = &mut exchange.call else { return };
+    let head = &mut exchange.request.head;
     // One that is malformed is the server's to judge.
-    let timeout = exchange.request.head.find(TIMEOUT).and_then(read_timeout);
-    if let Some(timeout) = timeout {
+    if let Some(timeout) = head.find(TIMEOUT).and_then(read_timeout) {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         client.slot.limit(client.slot.after(timeout_ms));
     }
+    if call.flavour != GrpcFlavour::Grpc && route.grpc_web && exchange.to_stream {
+        call.translated_type = take_content_type(head, GrpcFlavour::Grpc);
+    }
+}
+
+/// What translates the body of a request.
+pub(super) fn request_translation(call: Option<&Call>) -> Option<Translation> {
+    let call = call.filter(|call| call.translated_type.is_some())?;
+    Some(Translation::to_server(call.flavour))
+}
+
+/// What translates the body of an answer to a call, with the Content-Type that the client is told.
+pub(super) fn response_translation(call: Option<&Call>, head: &mut Head) -> Option<(Translation, Vec<u8>)> {
+    let call = call.filter(|call| call.translated_type.is_some())?;
+    let content_type = take_content_type(head, call.flavour)?;
+    Some((Translation::to_client(call.flavour), content_type))
+}
+
+/// Takes out what does not hold in another form, and returns the Content-Type in that. What is not of gRPC stays.
+fn take_content_type(head: &mut Head, flavour: GrpcFlavour) -> Option<Vec<u8>> {
+    let content_type = GrpcContentType::parse(head.get(Known::ContentType)?)?;
+    let mut translated = Vec::new();
+    content_type.in_flavour(flavour).write(&mut translated);
+    head.remove(Known::ContentType);
+    head.remove(Known::ContentLength);
+    Some(translated)
 }
 
 /// The failure of a call that takes longer than its client wants to wait.
@@ -72,7 +100,7 @@ pub(super) fn note_trailers(exchange: &mut Exchange) {
     let Some(call) = &mut exchange.call else { return };
     let trailers = exchange.download.trailers();
     // Those of gRPC-Web are inside the body, which is only read where it is translated.
-    let is_read = call.flavour == GrpcFlavour::Grpc;
+    let is_read = call.flavour == GrpcFlavour::Grpc || exchange.download.is_translated();
     if call.status.is_none() && is_read {
         call.status = trailers.and_then(status_in).or(Some(GrpcStatus::Unknown));
     }
@@ -126,10 +154,4 @@ pub(crate) fn write_status(out: &mut Vec<u8>, call: &Call, message: &str) {
 
 fn status_in(head: &Head) -> Option<GrpcStatus> {
     head.find(STATUS).map(GrpcStatus::parse)
-}
-
-/// Checks that a route that translates gRPC-Web can.
-pub(super) fn translates(route: &Route, exchange: &Exchange) -> bool {
-    let is_web = exchange.call.as_ref().is_some_and(|call| call.flavour != GrpcFlavour::Grpc);
-    is_web && route.grpc_web && exchange.to_stream
 }

@@ -249,8 +249,9 @@ fn pass_on(
         false => source,
     };
     let modern = exchange.request.version() == Version::Http11;
-    let sink = sink_for(source, client, head, modern);
     note_head(passage, exchange, head);
+    let translation = grpc::response_translation(exchange.call.as_ref(), &mut head.head);
+    let sink = sink_for(source, client, head, modern);
     let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
     exchange.keep_server = whole_request_sent && head.keep_alive() && source != BodyFraming::UntilClose;
     exchange.keep_client = whole_request_sent
@@ -261,6 +262,9 @@ fn pass_on(
     let wanted = head.head.get(Known::Upgrade).filter(|_| head.status() == 426).map(<[u8]>::to_vec);
     head.strip_hop_by_hop();
     edit(passage, client, head, output);
+    if let Some((_, content_type)) = &translation {
+        write_field(output, b"Content-Type", content_type);
+    }
     if sink == BodyFraming::Chunked {
         output.extend_from_slice(TRANSFER_ENCODING_CHUNKED);
     }
@@ -275,7 +279,8 @@ fn pass_on(
         (true, true) => {}
     }
     output.extend_from_slice(b"\r\n");
-    exchange.download = Pump::new(source, sink, &client.listener.body_limits);
+    let translation = translation.map(|(translation, _)| translation);
+    exchange.download = Pump::new(source, sink, &client.listener.body_limits).translated_by(translation);
     if exchange.download.is_done() {
         exchange.committed = true;
         send(cx, client, output, &passage.worker.buffers)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
-use super::{Call, Permit, Step};
+use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
 use crate::http2::client::OpeningTurn;
 use crate::opening::Opening;
@@ -286,7 +286,8 @@ impl Exchange {
         } else {
             source.for_http1(self.request.content_length())
         };
-        self.upload = Pump::new(source, sink, limits).limited_to(self.max_body);
+        let translation = grpc::request_translation(self.call.as_ref());
+        self.upload = Pump::new(source, sink, limits).limited_to(self.max_body).translated_by(translation);
     }
 
     /// Forgets what an attempt left behind, for the next one.

@@ -1,0 +1,136 @@
+//! gRPC-Web: requests as browsers send them, in front of a server that only knows gRPC.
+
+use ropeway_e2e::grpc::{Server, framed};
+use ropeway_e2e::h2::Block;
+use ropeway_e2e::h2::connection::Connection;
+use ropeway_e2e::{Lab, Response, Running};
+
+fn lab(server: &Server, route: &str) -> Running {
+    let config = format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\nhttp2 = {{ prior_knowledge = true }}\n\
+         [[route]]\nname = \"all\"\nupstream = \"app\"\n{route}\n\
+         [upstream.app]\nservers = [\"{}\"]\nprotocol = \"h2\"\n",
+        server.address()
+    );
+    Lab::new().config(&config).start()
+}
+
+/// Calls by HTTP/1.1, as browsers without TLS do.
+fn call(lab: &Running, content_type: &str, method: &str, body: &[u8]) -> Response {
+    let client = lab.client().field("Content-Type", content_type).field("X-Grpc-Web", "1");
+    client.request("POST", &format!("/lab.Lab/{method}"), std::str::from_utf8(body).unwrap())
+}
+
+/// The frame that takes the place of trailers.
+fn trailers(lines: &str) -> Vec<u8> {
+    let length = u32::try_from(lines.len()).unwrap().to_be_bytes();
+    [&[0x80], &length[..], lines.as_bytes()].concat()
+}
+
+const OK: &str = "grpc-status: 0\r\ngrpc-message: \r\n";
+
+#[test]
+fn a_call_is_translated_and_its_trailers_come_in_the_body() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let response = call(&lab, "application/grpc-web+proto", "Echo", &framed("hello")).expect(200);
+    assert_eq!(response.field("content-type").as_deref(), Some("application/grpc-web"));
+    assert_eq!(response.field("grpc-status"), None);
+    assert_eq!(response.body.data, [framed("hello"), trailers(OK)].concat(), "{response:?}");
+    assert!(response.body.trailers.is_empty(), "they were not sent twice: {response:?}");
+}
+
+#[test]
+fn base64_is_translated_both_ways() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let response = call(&lab, "application/grpc-web-text", "Echo", b"AAAAAAVoZWxsbw==").expect(200);
+    assert_eq!(response.field("content-type").as_deref(), Some("application/grpc-web-text"));
+    assert_eq!(response.text(), "AAAAAAVoZWxsbw==gAAAACBncnBjLXN0YXR1czogMA0KZ3JwYy1tZXNzYWdlOiANCg==");
+}
+
+#[test]
+fn many_messages_come_one_by_one() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let response = call(&lab, "application/grpc-web", "Count", &framed("3")).expect(200);
+    let messages = [framed("0"), framed("1"), framed("2"), trailers(OK)].concat();
+    assert_eq!(response.body.data, messages);
+}
+
+#[test]
+fn an_error_comes_in_the_head() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let wish = framed(r#"{"code": 5, "message": "not here"}"#);
+    let response = call(&lab, "application/grpc-web+proto", "Fail", &wish).expect(200);
+    assert_eq!(response.field("content-type").as_deref(), Some("application/grpc-web"));
+    assert_eq!(response.field("grpc-status").as_deref(), Some("5"));
+    assert_eq!(response.field("grpc-message").as_deref(), Some("not here"));
+    assert!(response.body.data.is_empty(), "{response:?}");
+}
+
+#[test]
+fn errors_of_our_own_are_those_of_grpc_web() {
+    let mut server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    server.kill();
+    let response = call(&lab, "application/grpc-web-text", "Echo", b"AAAAAAA=").expect(200);
+    assert_eq!(response.field("content-type").as_deref(), Some("application/grpc-web-text"));
+    assert_eq!(response.field("grpc-status").as_deref(), Some("14"));
+    assert_eq!(response.field("grpc-message").as_deref(), Some("The server refused the connection."));
+}
+
+#[test]
+fn what_is_no_base64_is_refused() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    for body in [&b"AAAA*AVo"[..], b"AAAAAAVoZWxsb"] {
+        let response = call(&lab, "application/grpc-web-text", "Echo", body).expect(200);
+        assert_eq!(response.field("grpc-status").as_deref(), Some("13"), "{response:?}");
+    }
+}
+
+#[test]
+fn a_call_by_http2_is_translated_too() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let mut connection = Connection::open(&lab.client());
+    let head = Block::post("/lab.Lab/Echo").field("content-type", "application/grpc-web");
+    let response = connection.request(head, &framed("hello"));
+    assert_eq!(response.body.data, [framed("hello"), trailers(OK)].concat());
+    assert!(response.body.trailers.is_empty(), "{response:?}");
+}
+
+#[test]
+fn calls_of_grpc_itself_pass_as_they_are() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let mut connection = Connection::open(&lab.client());
+    let head = Block::post("/lab.Lab/Echo").field("content-type", "application/grpc").field("te", "trailers");
+    let response = connection.request(head, &framed("hello"));
+    assert_eq!(response.body.data, framed("hello"));
+    assert_eq!(response.body.trailers.first(), Some(&("grpc-status".to_owned(), "0".to_owned())));
+}
+
+#[test]
+fn statuses_inside_bodies_are_counted() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let _ = call(&lab, "application/grpc-web", "Echo", &framed("hello")).expect(200);
+    let _ = call(&lab, "application/grpc-web", "Unheard", &framed("")).expect(200);
+    for code in ["0", "12"] {
+        let labels = [("route", "all"), ("grpc_status", code)];
+        ropeway_e2e::eventually(&format!("status {code} is counted"), || {
+            (lab.admin().metric("ropeway_grpc_requests_total", &labels) == 1.0).then_some(())
+        });
+    }
+}
+
+#[test]
+fn nothing_is_translated_unless_the_route_says_so() {
+    let server = Server::start();
+    let lab = lab(&server, "");
+    let response = call(&lab, "application/grpc-web", "Echo", &framed("hello"));
+    assert_ne!(response.body.data, [framed("hello"), trailers(OK)].concat());
+}

@@ -121,6 +121,9 @@ end_reasons! {
     /// The listener sends everybody to https.
     RedirectedToHttps, "redirected_to_https", 308, Nobody, "This address is served over https.";
 
+    /// An authority looked whether the host is ours (RFC 8555 section 8).
+    ChallengeAnswered, "challenge_answered", 200, Nobody, "A challenge of the certificate authority was answered.";
+
     /// The TLS handshake failed.
     TlsHandshake, "tls_handshake_failed", 499, Client, "The TLS handshake failed.";
     /// The TLS handshake was not complete in time.

@@ -11,6 +11,7 @@
 pub mod access_log;
 mod admission;
 mod buffers;
+pub mod challenges;
 pub mod clock;
 mod connect;
 mod connection;

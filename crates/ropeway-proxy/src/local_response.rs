@@ -15,7 +15,8 @@ use crate::snapshot::Listener;
 /// Writes a complete response for an end into `out`.
 ///
 /// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. The detail of
-/// the end says more about a malformed request; it never repeats what the peer sent.
+/// the end says more about a malformed request; it never repeats what the peer sent. For an authority that looks whether
+/// a host is ours, it is the whole body.
 pub(crate) fn write(
     out: &mut Vec<u8>,
     end: (EndReason, &str),
@@ -36,7 +37,11 @@ pub(crate) fn write(
     out.extend_from_slice(b"\r\n");
     write_date(out);
     out.extend_from_slice(b"Content-Type: ");
-    let kind: &[u8] = if json { b"application/json" } else { b"text/plain; charset=utf-8" };
+    let kind: &[u8] = match (reason, json) {
+        (EndReason::ChallengeAnswered, _) => b"application/octet-stream",
+        (_, true) => b"application/json",
+        (_, false) => b"text/plain; charset=utf-8",
+    };
     out.extend_from_slice(kind);
     out.extend_from_slice(b"\r\nContent-Length: ");
     out.extend_from_slice(number.format(body.len()).as_bytes());
@@ -109,6 +114,9 @@ pub(crate) fn write_date(out: &mut Vec<u8>) {
 }
 
 fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
+    if reason == EndReason::ChallengeAnswered {
+        return detail.to_owned();
+    }
     let id = id.hex();
     let id = std::str::from_utf8(&id).unwrap_or_default();
     let (status, name, cause) = (reason.status(), reason.name(), reason.cause());
@@ -153,6 +161,7 @@ fn retry_after(reason: EndReason) -> Option<u32> {
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",

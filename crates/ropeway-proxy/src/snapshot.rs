@@ -12,6 +12,7 @@ use ropeway_core::rate::MinRate;
 use ropeway_core::route::RouteTable;
 
 use crate::access_log::LogFormat;
+use crate::challenges::Challenges;
 use crate::counters::{ListenerCounters, PerWorker, RouteCounters};
 use crate::tls::ListenerTls;
 use crate::upstream::Upstream;
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub max_requests: Option<u32>,
     /// The format of the access log; `None` switches it off.
     pub access_log: Option<LogFormat>,
+    /// What authorities are answered that look whether a host is ours.
+    pub challenges: Arc<Challenges>,
 }
 
 /// A set of addresses that share their settings.

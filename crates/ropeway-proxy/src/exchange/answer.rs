@@ -53,7 +53,8 @@ pub(super) fn failed(
     let (request, id) = (&exchange.request, &exchange.id);
     let known = (end.stage > Stage::Receive).then_some(request);
     let mut response = Vec::new();
-    let (why, close) = ((end.reason, end.detail), !exchange.keep_client);
+    let detail = exchange.challenge.as_deref().unwrap_or(end.detail);
+    let (why, close) = ((end.reason, detail), !exchange.keep_client);
     match exchange.call.as_ref() {
         Some(call) => local_response::write_grpc(&mut response, why, call, id, client, close),
         None => local_response::write(&mut response, why, known, id, &client.listener, close),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use std::sync::Arc;
+
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
@@ -13,7 +15,14 @@ use crate::connection::Client;
 use crate::relay::PumpError;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::upstream::Server;
-use crate::worker::Worker;
+use crate::worker::{View, Worker};
+
+/// What an authority is answered that looks whether this host is ours, and asks in the clear (RFC 8555 section 8.3).
+#[inline]
+pub(super) fn challenge(view: &View, client: &Client, request: &RequestHead) -> Option<Arc<str>> {
+    let asks = matches!(request.method(), Method::Get | Method::Head) && !client.arrival.https;
+    if asks { view.snapshot.challenges.http(request.path()) } else { None }
+}
 
 /// Checks that the request came the way that its host wants.
 pub(super) fn check_arrival(client: &Client, request: &RequestHead) -> Result<(), Failure> {

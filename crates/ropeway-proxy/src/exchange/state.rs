@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::Arc;
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
@@ -52,6 +53,8 @@ pub(crate) struct Exchange {
     /// The snapshot that the whole exchange uses.
     pub view: Option<Rc<View>>,
     pub route: Option<usize>,
+    /// The whole answer, for an authority that looks whether a host is ours.
+    pub challenge: Option<Arc<str>>,
     /// What happens next.
     pub step: Step,
     pub target: Option<Target>,
@@ -160,6 +163,7 @@ impl Default for Exchange {
             client_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             view: None,
             route: None,
+            challenge: None,
             step: Step::Route,
             target: None,
             server: None,
@@ -210,6 +214,7 @@ impl Exchange {
             client_ip: _,
             view,
             route,
+            challenge,
             step,
             target: _,
             server,
@@ -247,7 +252,7 @@ impl Exchange {
         } = self;
         request.clear();
         *scan = HeadScan::new();
-        (*step, *view, *route) = (Step::Route, None, None);
+        (*step, *view, *route, *challenge) = (Step::Route, None, None, None);
         (*opening, *opening_turn) = (None, None);
         (*server, *tunnel, *permit, *last_end) = (None, None, None, None);
         (*max_body, *call) = (None, None);

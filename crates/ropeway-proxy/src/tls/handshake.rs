@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{ListenerTls, Session};
 use crate::buffers::HEAD_READ;
+use crate::challenges;
 use crate::connection::{Client, Identity, linger};
 use crate::local_response;
 use crate::worker::Worker;
@@ -55,17 +56,29 @@ pub(crate) async fn secure(worker: &Rc<Worker>, client: &mut Client, tls: &Liste
     let due = client.slot.after(tls.handshake_ms);
     let Err(reason) = run(worker, client, tls, due).await else { return Secured::Yes };
     client.count_end(reason);
-    if reason == EndReason::PlainOnTls {
-        refuse_plain(worker, client).await;
+    match reason {
+        EndReason::PlainOnTls => refuse_plain(worker, client).await,
+        // RFC 8737 section 3: nothing else is said on such a connection.
+        EndReason::ChallengeAnswered => {
+            poll_fn(|cx| {
+                client.link.announce_end(cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        _ => {}
     }
     Secured::No
 }
 
 async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u64) -> Result<(), EndReason> {
-    let name = poll_fn(|cx| within(worker, client, due, |client| poll_hello(cx, worker, client))).await?;
-    let profile = tls.profile_for(name.as_deref().unwrap_or_default());
-    let config = tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
-    let config = config.ok_or(EndReason::Internal)?;
+    let asked = poll_fn(|cx| within(worker, client, due, |client| poll_hello(cx, worker, client))).await?;
+    let name = asked.name.as_deref().unwrap_or_default();
+    let challenge = asked.challenge.then(|| worker.view().snapshot.challenges.tls(name)).flatten();
+    let is_challenge = challenge.is_some();
+    let profile = tls.profile_for(name);
+    let of_profile = || tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
+    let config = challenge.or_else(of_profile).ok_or(EndReason::Internal)?;
     let _turn = {
         let mut turn = pin!(worker.handshakes.turn(worker, tls.max_handshakes));
         poll_fn(|cx| within(worker, client, due, |_| turn.as_mut().poll(cx).map(Ok))).await?
@@ -81,6 +94,9 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
         })
     })
     .await?;
+    if is_challenge {
+        return Err(EndReason::ChallengeAnswered);
+    }
     note(worker, client, profile);
     Ok(())
 }
@@ -119,16 +135,22 @@ fn within<T>(
     poll
 }
 
-/// Reads the ClientHello into the inbox, and returns the name that it asks for.
-fn poll_hello(
-    cx: &mut Context<'_>,
-    worker: &Worker,
-    client: &mut Client,
-) -> Poll<Result<Option<Box<str>>, EndReason>> {
+/// What a client says before anybody answers it.
+#[derive(Debug, Default)]
+struct Asked {
+    name: Option<Box<str>>,
+    /// Whether it is an authority that looks whether the host is ours: such a client offers nothing else (RFC 8737
+    /// section 3).
+    challenge: bool,
+}
+
+/// Reads the ClientHello into the inbox, and returns what it asks for.
+fn poll_hello(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Poll<Result<Asked, EndReason>> {
     loop {
         match ClientHello::parse(client.link.inbox.as_slice(), DEFAULT_LIMIT) {
             Ok(Progress::Complete(hello)) => {
-                return Poll::Ready(Ok(hello.server_name().map(|name| Box::from(name.as_str()))));
+                let name = hello.server_name().map(|name| Box::from(name.as_str()));
+                return Poll::Ready(Ok(Asked { name, challenge: hello.alpn().eq([challenges::ALPN]) }));
             }
             Ok(Progress::Partial) => {}
             Err(ClientHelloError::PlainHttp) => return Poll::Ready(Err(EndReason::PlainOnTls)),
@@ -137,7 +159,7 @@ fn poll_hello(
             }
             // Such a client is told by an alert what is wrong.
             Err(ClientHelloError::Malformed(_) | ClientHelloError::BadServerName(_)) => {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(Ok(Asked::default()));
             }
         }
         let scratch = &mut *worker.scratch.borrow_mut();

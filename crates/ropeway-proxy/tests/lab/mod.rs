@@ -44,6 +44,7 @@ pub fn same_again(runtime: &Runtime) -> Snapshot {
         max_connections: old.max_connections,
         max_requests: old.max_requests,
         access_log: old.access_log,
+        challenges: Arc::clone(&old.challenges),
     }
 }
 
@@ -85,6 +86,7 @@ fn snapshot(origins: &[SocketAddr], access_log: Option<LogFormat>, clock: Clock)
         max_connections: 1000,
         max_requests: None,
         access_log,
+        challenges: Arc::default(),
     }
 }
 

@@ -119,7 +119,9 @@ impl Lab {
     pub fn start(self) -> Running {
         let directory = TempDir::new();
         for (name, text) in &self.files {
-            std::fs::write(directory.file(name), text).unwrap();
+            let file = directory.file(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
         }
         let path = directory.file("ropeway.toml");
         write_config(&path, &self.config, self.workers, &self.origins, directory.path());

@@ -21,6 +21,7 @@
 //! profile and target directory of the tests themselves, so that `cargo nextest run -p ropeway-e2e` is all there is
 //! to do; see [`binary`].
 
+pub mod acme_server;
 pub mod admin;
 pub mod binary;
 pub mod client;
@@ -38,10 +39,12 @@ pub mod python;
 pub mod slow_readers;
 pub mod tempdir;
 pub mod tls;
+pub mod tls_site;
 pub mod trace;
 pub mod wait;
 pub mod wire;
 
+pub use acme_server::AcmeServer;
 pub use client::{Client, Connection};
 pub use lab::{Lab, Running};
 pub use load::Load;

@@ -46,6 +46,13 @@ impl Program {
         self
     }
 
+    /// More arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
     /// What it reads from its standard input.
     #[must_use]
     pub fn input(mut self, bytes: impl AsRef<[u8]>) -> Self {

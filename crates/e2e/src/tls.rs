@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    CertifiedIssuer, DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams,
+    RsaKeySize, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
@@ -103,6 +103,21 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
+    /// A certificate for who has made this request (PKCS #10), with the names that it asks for.
+    #[must_use]
+    pub fn issue_requested(&self, request: &[u8]) -> (Vec<String>, String) {
+        let request = CertificateSigningRequestDer::from(request);
+        let mut request = CertificateSigningRequestParams::from_der(&request).unwrap();
+        let names = request.params.subject_alt_names.iter().map(|name| match name {
+            SanType::DnsName(name) => name.to_string(),
+            other => format!("{other:?}"),
+        });
+        let names: Vec<String> = names.collect();
+        let own: Vec<&str> = names.iter().map(String::as_str).collect();
+        request.params = parameters(&own, &names[0], now() - DAY, LIFE);
+        (names, request.signed_by(&self.issuer).unwrap().pem())
     }
 
     fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Identity {

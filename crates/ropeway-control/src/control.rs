@@ -17,6 +17,7 @@ use ropeway_proxy::upstream::{Server, ServerLive, Upstream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::acme::Acme;
 use crate::compile::{self, Surroundings};
 use crate::current::Current;
 use crate::discovery::{Discovery, Dns, DnsSettings, NamedServer};
@@ -28,7 +29,7 @@ use crate::process;
 use crate::registry::Registry;
 use crate::reload::{Diff, ReloadError};
 use crate::run::{self, Source, StartError};
-use crate::tls;
+use crate::tls::{self, LiveTls};
 
 /// Memory for access records per worker when the file names none, in bytes.
 const DEFAULT_LOG_BUFFER: u64 = 1 << 20;
@@ -45,6 +46,8 @@ const WARM_UP_POLL: Duration = Duration::from_millis(2);
 /// workers.
 pub struct Control {
     runtime: Runtime,
+    tls: LiveTls,
+    acme: Acme,
     current: Arc<Current>,
     registry: Registry,
     source: Source,
@@ -166,6 +169,18 @@ impl Control {
         self.workers
     }
 
+    /// Certificates and what else TLS needs of files.
+    #[must_use]
+    pub fn tls(&self) -> &LiveTls {
+        &self.tls
+    }
+
+    /// Certificates that are ordered.
+    #[must_use]
+    pub fn acme(&self) -> &Acme {
+        &self.acme
+    }
+
     /// What happened lately.
     #[must_use]
     pub fn events(&self) -> &Events {
@@ -234,7 +249,8 @@ impl Control {
         let descriptors = process::raise_descriptor_limit();
         let workers = config.workers.map_or_else(process::usable_cpus, usize::from);
         let registry = Registry::new(workers);
-        let tls = tls::build(&config).map_err(StartError::Config)?;
+        let live_tls = LiveTls::default();
+        let tls = tls::build(&config, &live_tls).map_err(StartError::Config)?;
         let compiled = compile::compile(
             &config,
             &tls,
@@ -249,11 +265,16 @@ impl Control {
         let current = Arc::new(Current::new(runtime.snapshot(), clock));
         let dns = Arc::new(Dns::new(dns_settings(&config)));
         let discovery = Discovery::new(Arc::clone(&current), handle.clone(), dns, config.dns.interval);
-        let probes = Prober::new(Arc::clone(&current), handle);
+        let probes = Prober::new(Arc::clone(&current), handle.clone());
+        let acme = Acme::new(Arc::clone(&current), handle, Arc::clone(live_tls.challenges()));
         discovery.reconcile(&compiled.named);
         probes.reconcile(compiled.checked);
+        live_tls.follow(tls);
+        acme.reconcile(&config);
         let control = Arc::new(Self {
             runtime,
+            tls: live_tls,
+            acme,
             current,
             registry,
             source,
@@ -311,6 +332,12 @@ impl Control {
         outcome
     }
 
+    /// Puts the configuration in service there again, after a file changed that it names.
+    pub(crate) fn rebuild(&self) -> Result<(), ReloadError> {
+        let config = Config::clone(&self.config());
+        self.apply(config, Vec::new()).map(|_| ())
+    }
+
     fn load(&self) -> Result<Loaded, ReloadError> {
         match &self.source {
             Source::File(path) => ropeway_config::load(path).map_err(ReloadError::Config),
@@ -327,12 +354,13 @@ impl Control {
         let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
         let generation = self.snapshot().generation + 1;
         let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
-        let tls = tls::build(&config).map_err(ReloadError::Config)?;
+        let tls = tls::build(&config, &self.tls).map_err(ReloadError::Config)?;
         let compiled = compile::compile(&config, &tls, &self.registry, &surroundings);
         let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());
         self.follow(&before, &config, &compiled.named, compiled.checked);
+        self.tls.follow(tls);
         self.logs.follow(&before.log, &config.log, log);
         run::report(&warnings);
         let diff = Diff {
@@ -378,6 +406,7 @@ impl Control {
         }
         self.discovery.reconcile(named);
         self.probes.reconcile(checked);
+        self.acme.reconcile(now);
     }
 
     /// Lets a server finish what it has, takes it out at once, or takes it back. Holds until the configuration of the

@@ -24,6 +24,10 @@ pub enum EventKind {
     Resolved,
     /// A name does not resolve.
     ResolveFailed,
+    /// An authority gave a certificate.
+    CertificateOrdered,
+    /// An authority gave no certificate; it is asked again.
+    OrderFailed,
     /// An operator changed the state or the weight of a server.
     Operator,
     /// The process stops accepting connections and finishes what it has.
@@ -42,6 +46,8 @@ impl EventKind {
             Self::Ejection => "ejection",
             Self::Resolved => "resolved",
             Self::ResolveFailed => "resolve_failed",
+            Self::CertificateOrdered => "certificate_ordered",
+            Self::OrderFailed => "order_failed",
             Self::Operator => "operator",
             Self::Draining => "draining",
         }

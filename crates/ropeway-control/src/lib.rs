@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod admin;
 pub mod client;
 pub mod compile;

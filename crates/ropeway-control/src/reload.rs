@@ -206,6 +206,7 @@ fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits", old.limits != new.limits),
         ("shutdown", old.shutdown != new.shutdown),
         ("dns", old.dns != new.dns),
+        ("acme", old.acme != new.acme),
     ];
     tables.into_iter().filter(|(_, differs)| *differs).map(|(table, _)| table).collect()
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::control::{Control, StartInput};
 use crate::signals::{Request, Signals};
-use crate::{admin, logs, ticker};
+use crate::{admin, logs, ticker, tls};
 
 /// Exit code for a wrong configuration, as for a wrong command line.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -160,6 +160,7 @@ async fn serve(input: StartInput, on_start: Option<OnStart>) -> Result<(Arc<Cont
     let admin = bind_admin(&input.config).await?;
     let control = Control::start(input)?;
     tokio::spawn(ticker::run(Arc::downgrade(&control)));
+    tokio::spawn(tls::watch::run(Arc::downgrade(&control)));
     let admin = admin.map(|listener| tokio::spawn(serve_admin(Arc::clone(&control), listener)));
     if let Some(on_start) = on_start {
         on_start(Arc::clone(&control));

@@ -19,7 +19,7 @@ use crate::http2;
 use crate::link::{Link, Noise};
 use crate::proxy_header;
 use crate::snapshot::{Http2Limits, Listener};
-use crate::tls::{self, Secured};
+use crate::tls::{self, ClientIdentity, Secured};
 use crate::worker::Worker;
 
 /// Bytes of a client that are read and dropped after the last response, before the connection is closed.
@@ -43,6 +43,8 @@ pub(crate) struct Client {
     pub slot: DeadlineSlot,
     /// What TLS has shown of the client.
     pub tls: Option<Identity>,
+    /// Who the client is, by the certificate that it has shown.
+    pub identity: Option<Rc<ClientIdentity>>,
     /// Where the client connected to, once somebody has asked.
     pub local: Option<SocketAddr>,
     worker: Rc<Worker>,
@@ -88,6 +90,7 @@ impl Client {
             listener,
             arrival,
             tls: None,
+            identity: None,
             local: None,
             watch_at: slot.after(0),
             slot,
@@ -107,6 +110,7 @@ impl Client {
             arrival: self.arrival,
             slot: worker.deadlines.slot(),
             tls: self.tls,
+            identity: self.identity.clone(),
             local: self.local,
             watch_at: 0,
             worker: Rc::clone(worker),

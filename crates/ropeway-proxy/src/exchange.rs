@@ -122,11 +122,11 @@ pub(crate) fn poll(
 }
 
 fn find_route(view: &View, client: &Client, exchange: &mut Exchange) -> Result<Step, Failure> {
-    exchange.call = Call::of(&exchange.request);
     exchange.challenge = request::challenge(view, client, &exchange.request);
     if exchange.challenge.is_some() {
         return Err(Failure::local(EndReason::ChallengeAnswered, Stage::Route));
     }
+    exchange.call = Call::of(&exchange.request);
     request::check_arrival(client, &exchange.request)?;
     let index = view.snapshot.table.find(&Input(&exchange.request)).map(|index| index as usize);
     exchange.route = index;

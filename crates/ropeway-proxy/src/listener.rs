@@ -148,7 +148,7 @@ impl Acceptor {
 fn turn_away(stream: &OwnedFd, id: &RequestId, listener: &Listener) {
     use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
     let mut response = Vec::new();
-    local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, true);
+    local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, (false, true));
     // The client may be gone already; there is nobody to tell. What it sent is read, so that the close does not
     // reset the connection before the response is seen.
     let _ = send(stream, &response, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);

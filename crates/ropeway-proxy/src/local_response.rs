@@ -23,7 +23,7 @@ pub(crate) fn write(
     request: Option<&RequestHead>,
     id: &RequestId,
     listener: &Listener,
-    close: bool,
+    (https, close): (bool, bool),
 ) {
     let (reason, detail) = end;
     let json = request.is_some_and(prefers_json);
@@ -60,6 +60,11 @@ pub(crate) fn write(
             out.push(b'?');
             out.extend_from_slice(query);
         }
+    }
+    if let Some(line) = listener.hsts.as_deref().filter(|_| https).and_then(|line| line.strip_suffix(b"\r\n"))
+    {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(line);
     }
     if let Some(seconds) = retry_after(reason) {
         out.extend_from_slice(b"\r\nRetry-After: ");

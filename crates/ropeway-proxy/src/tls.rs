@@ -6,7 +6,7 @@ mod session;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
 pub(crate) use self::handshake::{Handshakes, Secured, secure};
@@ -23,7 +23,35 @@ pub struct ListenerTls {
     pub max_handshakes: u32,
     /// Whether servers are told who a client is that has shown a certificate.
     pub identity_fields: bool,
+    /// Reads the certificate of a client, which was verified.
+    pub identify: Identify,
 }
+
+/// Reads a certificate.
+pub type Identify = fn(&CertificateDer<'_>) -> Option<ClientIdentity>;
+
+/// Who a client is, by its certificate. Printable ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The distinguished name of the subject.
+    pub subject: String,
+    /// The alternative names, each with its kind: `DNS:a.example, URI:spiffe://b`.
+    pub names: String,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+impl ClientIdentity {
+    /// The fields that tell a server, and what they say.
+    pub(crate) fn fields(&self) -> [(&'static [u8], &str); 3] {
+        let [subject, names, fingerprint] = IDENTITY_FIELDS;
+        [(subject, &self.subject), (names, &self.names), (fingerprint, &self.fingerprint)]
+    }
+}
+
+/// The fields of a client's identity. What clients send of them is taken out wherever they are written.
+pub(crate) const IDENTITY_FIELDS: [&[u8]; 3] =
+    [b"X-Client-Cert-Subject", b"X-Client-Cert-SAN", b"X-Client-Cert-Fingerprint"];
 
 /// How one group of host names is served.
 pub struct TlsProfile {

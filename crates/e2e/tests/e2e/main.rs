@@ -1,6 +1,7 @@
 //! The end-to-end tests: one file per subject, each test a sentence.
 
 mod access_log;
+mod acme;
 mod balancing;
 mod bodies;
 mod caps;
@@ -11,9 +12,9 @@ mod grpc;
 mod grpc_web;
 mod harness;
 mod health_active;
+mod health_active_tls;
 mod health_passive;
 mod http2_clients;
-mod health_active_tls;
 mod http2_exchanges;
 mod http2_flow_control;
 mod http2_frames;
@@ -37,7 +38,9 @@ mod threats_framing;
 mod threats_http2;
 mod threats_resources;
 mod threats_routing;
+mod threats_tls;
 mod timeouts;
+mod tls_certificates;
 mod tls_clients;
 mod tunnels;
 mod upstreams;

@@ -2,42 +2,13 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 
-use ropeway_e2e::tls::{Authority, ClientSide, Identity};
+use ropeway_e2e::tls::ClientSide;
+use ropeway_e2e::tls_site::{HOST, Site, TLS};
 use ropeway_e2e::wire::Wire;
-use ropeway_e2e::{Client, Gate, Lab, Load, Origin, Running, lab, reply};
+use ropeway_e2e::{Gate, Lab, Load, Origin, lab, reply};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
-
-const HOST: &str = "shop.example";
-
-const TLS: &str = "tls = { certificates = [{ cert = \"site.pem\", key = \"site.key\" }] }\n";
-
-struct Site {
-    authority: Authority,
-    identity: Identity,
-}
-
-impl Site {
-    fn new() -> Self {
-        let authority = Authority::new("Test CA");
-        let identity = authority.issue(&[HOST]);
-        Self { authority, identity }
-    }
-
-    fn lab(&self, listener: &str) -> Lab {
-        Lab::new().with(&format!("{TLS}{listener}"), "", "").identity("site", &self.identity)
-    }
-
-    fn config(&self) -> Arc<ClientConfig> {
-        ClientSide::trusting(&self.authority).config()
-    }
-
-    fn client(&self, lab: &Running) -> Client {
-        lab.client().tls(&self.config(), HOST)
-    }
-}
+use rustls::{ClientConnection, ProtocolVersion, StreamOwned};
 
 /// Bytes of which no two places look alike for long.
 fn noise(length: usize) -> Vec<u8> {
@@ -115,10 +86,7 @@ fn many_small_requests_share_a_connection() {
 #[test]
 fn pipelined_requests_in_one_record_are_answered_in_order() {
     let site = Site::new();
-    let lab = site
-        .lab("")
-        .origin(Origin::answering(|request| reply(200, &[], &request.target)))
-        .start();
+    let lab = site.lab("").origin(Origin::answering(|request| reply(200, &[], &request.target))).start();
     let mut connection = site.client(&lab).connect();
     let requests: String =
         (0..100).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).collect();
@@ -200,8 +168,7 @@ fn the_proxy_announces_the_end_of_a_connection() {
     let lab = site.lab("").origins(1).start();
     for version in [&TLS12, &TLS13] {
         let config = ClientSide::trusting(&site.authority).version(version).config();
-        let mut connection =
-            lab.client().tls(&config, HOST).field("Connection", "close").connect();
+        let mut connection = lab.client().tls(&config, HOST).field("Connection", "close").connect();
         let _ = connection.get("/").expect(200);
         // An end without close_notify would be an error of the harness.
         connection.expect_end();
@@ -256,9 +223,8 @@ fn a_body_that_is_cut_off_is_never_taken_for_whole() {
     }));
     let lab = lab.start();
     let mut connection = site.client(&lab).connect();
-    connection.send(format!(
-        "POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
-    ));
+    connection
+        .send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"));
     lab.origin(1).wait_for_requests(1);
     // The end of the stream without close_notify: anybody on the way could have made it.
     connection.wire.stream().shutdown(std::net::Shutdown::Write).unwrap();
@@ -322,9 +288,7 @@ fn hsts_is_on_every_response_over_tls() {
     let site = Site::new();
     let lab = site
         .lab("hsts = \"365d\"\n")
-        .origin(Origin::answering(|_| {
-            reply(200, &[("Strict-Transport-Security", "max-age=1")], "")
-        }))
+        .origin(Origin::answering(|_| reply(200, &[("Strict-Transport-Security", "max-age=1")], "")))
         .start();
     let expected = Some("max-age=31536000".to_owned());
     assert_eq!(site.client(&lab).get("/").expect(200).field("strict-transport-security"), expected);
@@ -417,11 +381,14 @@ fn a_tunnel_ends_with_close_notify() {
         .lab("")
         .origin(Origin::scripted(|peer| {
             let _ = peer.request_head();
-            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello");
+            peer.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello",
+            );
         }))
         .start();
     let mut connection = site.client(&lab).connect();
-    connection.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"));
+    connection
+        .send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"));
     let _ = connection.receive_head().expect(101);
     assert_eq!(connection.rest(), b"hello");
 }

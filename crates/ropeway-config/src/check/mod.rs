@@ -31,6 +31,7 @@ pub(crate) fn check(context: &mut Context, config: &mut Config, source: &Arc<Sou
     require_something_to_do(context, config, source);
     references::check(context, config);
     routes::check_reachable(context, config);
+    routes::check_grpc_web(context, config);
     servers::check(context, config);
     acme::check(context, config);
 }

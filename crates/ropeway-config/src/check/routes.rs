@@ -6,7 +6,7 @@ use super::names::refuse_duplicates;
 use crate::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::place::Place;
-use crate::schema::{Config, HostPattern, PathMatch, Route};
+use crate::schema::{Config, HostPattern, PathMatch, Protocol, Route};
 
 /// Before names are derived: those that the file gives must be distinct.
 pub(super) fn check_names(context: &mut Context, config: &Config) {
@@ -35,6 +35,20 @@ pub(super) fn check_reachable(context: &mut Context, config: &Config) {
             let related = if std::ptr::eq(*route, *earlier) { "twice in one route" } else { "taken here" };
             context.report(complaint.related(earlier_place, related));
         }
+    }
+}
+
+/// gRPC is spoken by HTTP/2 only, so that is what a translation of gRPC-Web needs behind it.
+pub(super) fn check_grpc_web(context: &mut Context, config: &Config) {
+    for route in config.routes.iter().filter(|route| route.grpc_web) {
+        let upstream = config.upstreams.iter().find(|upstream| upstream.name.value == route.upstream.value);
+        let Some(upstream) = upstream.filter(|upstream| upstream.protocol != Protocol::Http2) else { continue };
+        let message =
+            format!("`grpc_web` needs HTTP/2, and the upstream `{}` is asked by HTTP/1.1", upstream.name);
+        let complaint = Diagnostic::error("grpc-web-without-http2", &route.upstream.place, message);
+        context.report(
+            complaint.related(&upstream.name.place, "here").help("add `protocol = \"h2\"` to the upstream"),
+        );
     }
 }
 

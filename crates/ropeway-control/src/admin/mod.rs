@@ -9,6 +9,7 @@ mod events;
 mod guard;
 mod health;
 mod metrics;
+mod orders;
 mod reply;
 mod status;
 mod timestamp;

@@ -15,6 +15,7 @@ use ropeway_proxy::upstream::{Endpoint, Server, Upstream};
 use serde::Serialize;
 
 use super::events::{self, EventView};
+use super::orders::{self, OrderView};
 use super::timestamp::rfc3339;
 use crate::control::Control;
 use crate::metrics::{self, Distribution};
@@ -40,6 +41,8 @@ pub struct Status {
     listeners: Vec<ListenerView>,
     routes: Vec<RouteView>,
     upstreams: Vec<UpstreamView>,
+    /// Certificates that are ordered.
+    acme: Vec<OrderView>,
     events: Vec<EventView>,
 }
 
@@ -171,6 +174,7 @@ impl Status {
             listeners: snapshot.listeners.iter().map(|listener| listener_view(control, listener)).collect(),
             routes: route_views(&snapshot, &control.config()),
             upstreams: snapshot.upstreams.iter().map(|upstream| upstream_view(control, upstream)).collect(),
+            acme: orders::views(control),
             events: events::views(control),
         }
     }

@@ -74,6 +74,7 @@ pub fn compile(
         max_connections: process::max_connections(config.limits.connections, surroundings.descriptors),
         max_requests: config.limits.requests,
         access_log: config.log.access.as_ref().map(|access| log_format(access.format)),
+        challenges: Arc::clone(&tls.challenges),
     };
     Compiled { snapshot, named: compiler.named, checked: compiler.checked, usage: compiler.usage }
 }

@@ -47,7 +47,10 @@ fn the_smallest_file_gives_the_default_rules() {
     let upstream = &snapshot.upstreams[0];
     assert_eq!(upstream.settings.policy, Policy::RoundRobin);
     assert_eq!(upstream.settings.retry, RetryPolicy::default());
-    assert_eq!((upstream.settings.retry_budget.percent, upstream.settings.retry_budget.floor_per_second), (20, 10));
+    assert_eq!(
+        (upstream.settings.retry_budget.percent, upstream.settings.retry_budget.floor_per_second),
+        (20, 10)
+    );
     assert_eq!(upstream.settings.passive, Some(PassiveConfig::default()));
     assert_eq!(upstream.settings.connect_timeout_ms, 3_000);
     assert_eq!((upstream.settings.keep_alive.idle_ms, upstream.settings.keep_alive.learn), (4_000, true));

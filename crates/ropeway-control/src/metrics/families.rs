@@ -141,6 +141,12 @@ families! {
         LISTENER_ENDS: Counter "listener_request_ends" ["listener", "reason"]
             "Requests that ended before a route was known; reasons that never occurred are left out.";
     }
+    "Certificates that are ordered" {
+        ACME_ORDERS: Counter "acme_orders" ["result"]
+            "Orders of certificates, by their result: `succeeded` or `failed`.";
+        ACME_NEXT_ORDER: Gauge "acme_next_order_timestamp_seconds" ["name"]
+            "When the next order is placed, by the first host of the certificate, in seconds since 1970.";
+    }
     "The process" {
         BUILD: Gauge "build_info" ["version"]
             "Always 1; the version is in the label.";

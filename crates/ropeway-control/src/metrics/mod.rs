@@ -6,6 +6,7 @@
 mod distribution;
 pub mod families;
 mod listeners;
+mod orders;
 mod page;
 mod process;
 mod routes;
@@ -13,6 +14,7 @@ mod scrape;
 mod servers;
 
 pub use distribution::Distribution;
+pub use orders::Orders;
 pub use process::ProcessFacts;
 pub use routes::{OTHER, route_counters};
 pub use scrape::{Scrape, occurred, render};

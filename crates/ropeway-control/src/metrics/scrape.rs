@@ -12,6 +12,7 @@ use ropeway_proxy::counters::{ByReason, PerWorker, WorkerCounters};
 use ropeway_proxy::snapshot::Snapshot;
 
 use super::families as family;
+use super::orders::{self, Orders};
 use super::page::Page;
 use super::process::ProcessFacts;
 use super::{listeners, routes, servers};
@@ -37,6 +38,8 @@ pub struct Scrape {
     pub loaded_at: SystemTime,
     /// What the process uses.
     pub process: ProcessFacts,
+    /// Certificates that are ordered.
+    pub orders: Orders,
 }
 
 /// The page, in the OpenMetrics text format.
@@ -58,6 +61,7 @@ impl Collector for Scrape {
         page.family(&family::REQUESTS_ACTIVE)?.gauge(&[], self.active_requests)?;
         servers::encode(&mut page, &self.snapshot)?;
         listeners::encode(&mut page, &self.snapshot)?;
+        orders::encode(&mut page, &self.orders)?;
         self.encode_process(&mut page)?;
         self.encode_workers(&mut page)?;
         self.encode_config(&mut page)

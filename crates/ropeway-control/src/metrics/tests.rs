@@ -23,6 +23,7 @@ fn scrape(snapshot: Snapshot) -> Scrape {
         last_reload_ok: false,
         loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
         process: ProcessFacts::default(),
+        orders: Orders::default(),
     }
 }
 

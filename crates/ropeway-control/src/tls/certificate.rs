@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureAlgorithm, SupportedCipherSuite};
@@ -45,15 +45,23 @@ impl CertificateFacts {
     /// What to call it in a message or a label: its first name, or where it is from.
     #[must_use]
     pub fn title(&self) -> String {
-        self.names.first().map_or_else(|| self.source.display().to_string(), |name| name.to_string())
+        self.names.first().map_or_else(|| self.source.display().to_string(), ToString::to_string)
     }
 }
 
 impl Certificate {
     /// The chain in `cert` with the key in `key`, which may be the same file.
-    pub(super) fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, FileProblem> {
-        let chain = file::certificates(cert)?;
-        let secret = file::private_key(key)?;
+    pub(crate) fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, FileProblem> {
+        Self::of(file::certificates(cert)?, file::private_key(key)?, (cert, key), provider)
+    }
+
+    /// A chain with its key, which are from these files.
+    pub(super) fn of(
+        chain: Vec<CertificateDer<'static>>,
+        secret: PrivateKeyDer<'static>,
+        (cert, key): (&Path, &Path),
+        provider: &CryptoProvider,
+    ) -> Result<Self, FileProblem> {
         let signing = provider
             .key_provider
             .load_private_key(secret)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use ropeway_config::Located;
 use ropeway_config::schema::{ClientAuth, ClientAuthMode};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
@@ -44,7 +45,7 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
     hash: &mut Context,
 ) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
-    let Some(ca) = config.ca.as_ref().map(|ca| ca.resolved()) else {
+    let Some(ca) = config.ca.as_ref().map(Located::resolved) else {
         return Err(FileProblem::new(Path::new("ca"), "clients are asked for certificates of no authority"));
     };
     let roots = Arc::new(authorities(&ca, hash)?);
@@ -59,13 +60,13 @@ fn verifier(
         builder = builder.allow_unauthenticated();
     }
     // The authorities have been looked at one by one; what is left to be wrong is a list.
-    let culprit = config.crl.first().map_or(ca, |crl| crl.resolved());
+    let culprit = config.crl.first().map_or(ca, Located::resolved);
     builder.build().map_err(|error| FileProblem::new(&culprit, error))
 }
 
 /// The files that are read.
 pub(super) fn files(config: &ClientAuth) -> Vec<PathBuf> {
-    config.ca.iter().chain(&config.crl).map(|file| file.resolved()).collect()
+    config.ca.iter().chain(&config.crl).map(Located::resolved).collect()
 }
 
 /// The authorities in a file, at least one.

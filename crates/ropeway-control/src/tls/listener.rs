@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use ropeway_config::schema::{self, CertificateFiles, ClientAuth, ClientAuthMode};
 use ropeway_config::{Diagnostic, Located, Place};
 use ropeway_proxy::tls::{ListenerTls, TlsProfile};
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 
+use super::Builder;
 use super::client_auth;
 use super::file::FileProblem;
 use super::policy::Offer;
-use super::store::{CertificateSource, CertificateStore};
-use super::{Builder, WatchedStore};
+use super::store::{self, CertificateSource, CertificateStore};
+use super::tickets::{KeySource, Ticketer};
+use super::watch::{Made, Signature, Watched};
+use crate::acme;
 
 impl Builder<'_> {
     /// TLS of a listener, or what is wrong with its files.
@@ -41,28 +45,33 @@ impl Builder<'_> {
             handshake_ms: u64::try_from(tls.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
             max_handshakes: tls.max_handshakes,
             identity_fields: tls.identity_headers,
+            identify: super::identity::identify,
         })
     }
 
     fn profile(&mut self, profile: &Profile<'_>) -> Option<TlsProfile> {
         let built = self.try_profile(profile);
-        built.map_err(|complaint| self.complaints.push(complaint)).ok()
+        built.map_err(|complaint| self.complaints.push(*complaint)).ok()
     }
 
-    fn try_profile(&mut self, profile: &Profile<'_>) -> Result<TlsProfile, Diagnostic> {
+    fn try_profile(&mut self, profile: &Profile<'_>) -> Result<TlsProfile, Box<Diagnostic>> {
         let provider = profile.offer.provider();
         let place = &profile.certificates.first().map_or_else(|| self.nowhere(), |first| first.place.clone());
-        let sources = profile.certificates.iter().map(|files| source(files)).collect();
+        let sources: Vec<CertificateSource> =
+            profile.certificates.iter().map(|files| source(files, self.config.acme.as_ref())).collect();
+        // Before they are read, so that no change in between is overlooked.
+        let signature = Signature::of(store::files(&sources));
         let store = CertificateStore::load(sources, Arc::clone(&provider)).map_err(|problem| {
             complain(&problem, place_of(&problem, profile.certificates).unwrap_or(place))
         })?;
         let store = Arc::new(store);
+        self.files.extend(Signature::of(client_auth::files(profile.client_auth)));
         let clients = client_auth::load(profile.client_auth, &provider).map_err(|problem| {
             complain(&problem, place_of_authority(&problem, profile.client_auth).unwrap_or(place))
         })?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&profile.offer.protocol_versions())
-            .map_err(|error| Diagnostic::error("tls", place, error.to_string()))?;
+            .map_err(|error| Box::new(Diagnostic::error("bad-tls", place, error.to_string())))?;
         let builder = match clients.verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
@@ -71,13 +80,34 @@ impl Builder<'_> {
         config.alpn_protocols = alpn(profile.http2);
         // Tickets do the same without memory that clients could fill.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        self.stores.push(WatchedStore { listener: profile.listener.into(), store });
-        self.files.extend(client_auth::files(profile.client_auth));
+        if profile.tickets.enabled {
+            config.ticketer = Arc::new(self.ticketer(profile, &clients.identity)?);
+        } else {
+            config.send_tls13_tickets = 0;
+        }
+        self.watched
+            .push(Watched::new(Made::Certificates { listener: profile.listener.into(), store }, signature));
         Ok(TlsProfile {
             names: profile.names.clone(),
             config: Arc::new(config),
             asks_clients: profile.client_auth.mode != ClientAuthMode::Off,
         })
+    }
+
+    fn ticketer(&mut self, profile: &Profile<'_>, clients: &[u8; 32]) -> Result<Ticketer, Box<Diagnostic>> {
+        let shared = profile.tickets.keys.as_ref();
+        let source = match shared {
+            Some(file) => KeySource::Shared(file.resolved()),
+            None => KeySource::Own(profile.listener.into()),
+        };
+        let files = Signature::of(shared.map(Located::resolved));
+        let place = shared.map_or_else(|| self.nowhere(), |file| file.place.clone());
+        let ring =
+            self.live.ring(source, profile.tickets.rotate).map_err(|problem| complain(&problem, &place))?;
+        if shared.is_some() {
+            self.watched.push(Watched::new(Made::TicketKeys(Arc::clone(&ring)), files));
+        }
+        Ok(Ticketer::new(ring, profile.identity(clients)))
     }
 }
 
@@ -91,6 +121,21 @@ struct Profile<'a> {
     client_auth: &'a ClientAuth,
     tickets: &'a schema::Tickets,
     http2: bool,
+}
+
+impl Profile<'_> {
+    /// What a ticket of this profile is bound to: the listener, the hosts, and how their clients are verified.
+    fn identity(&self, clients: &[u8; 32]) -> [u8; 32] {
+        let mut hash = Context::new(&SHA256);
+        for part in std::iter::once(self.listener).chain(self.names.iter().map(|name| &**name)) {
+            hash.update(part.as_bytes());
+            hash.update(&[0]);
+        }
+        hash.update(clients);
+        let mut identity = [0; 32];
+        identity.copy_from_slice(hash.finish().as_ref());
+        identity
+    }
 }
 
 fn of_host<'a>(
@@ -119,7 +164,11 @@ fn alpn(http2: bool) -> Vec<Vec<u8>> {
     h2.into_iter().chain([b"http/1.1".to_vec()]).collect()
 }
 
-fn source(files: &CertificateFiles) -> CertificateSource {
+fn source(files: &CertificateFiles, acme: Option<&schema::Acme>) -> CertificateSource {
+    if let (Some(names), Some(acme)) = (&files.acme, acme) {
+        let hosts = names.iter().map(|name| name.as_str().to_owned()).collect();
+        return CertificateSource::Ordered { file: acme::certificate_file(acme, names), hosts };
+    }
     match (&files.cert, &files.directory) {
         (Some(cert), _) => {
             let key = files.key.as_ref().unwrap_or(cert).resolved();
@@ -132,8 +181,8 @@ fn source(files: &CertificateFiles) -> CertificateSource {
     }
 }
 
-pub(super) fn complain(problem: &FileProblem, place: &Place) -> Diagnostic {
-    Diagnostic::error("bad-tls-file", place, problem.to_string())
+pub(super) fn complain(problem: &FileProblem, place: &Place) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error("bad-tls-file", place, problem.to_string()))
 }
 
 /// The key in the file that names the file with the problem.

@@ -6,65 +6,87 @@
 mod certificate;
 mod client_auth;
 mod file;
+mod identity;
 mod listener;
+mod placeholder;
 mod policy;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tickets;
+mod upstream;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ropeway_config::schema::Config;
 use ropeway_config::{Diagnostic, Diagnostics, Place, Source};
-use ropeway_proxy::tls::ListenerTls;
+use ropeway_proxy::challenges::Challenges;
+use ropeway_proxy::tls::{ListenerTls, UpstreamTls};
+use rustls::RootCertStore;
 
+pub(crate) use certificate::Certificate;
 pub use certificate::CertificateFacts;
+pub use watch::{CertificateInUse, LiveTls};
 
-use store::CertificateStore;
+use watch::{Made, Signature, Watched};
 
 /// TLS of a configuration, not yet in service.
 #[derive(Debug, Default)]
 pub struct Built {
     /// By the name of the listener.
     pub(crate) listeners: HashMap<String, Arc<ListenerTls>>,
-    stores: Vec<WatchedStore>,
-    /// What else was read.
-    files: Vec<PathBuf>,
+    /// By the name of the upstream.
+    pub(crate) upstreams: HashMap<String, Arc<UpstreamTls>>,
+    watched: Vec<Watched>,
+    /// Those of every configuration.
+    pub(crate) challenges: Arc<Challenges>,
 }
 
-/// Certificates, and whose they are.
-#[derive(Clone, Debug)]
-struct WatchedStore {
-    listener: Arc<str>,
-    store: Arc<CertificateStore>,
-}
-
-/// Reads every file that the TLS settings of `config` name.
+/// Reads every file that the TLS settings of `config` name. Keys of tickets that `live` has stay as they are.
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn build(config: &Config) -> Result<Built, Diagnostics> {
-    let mut builder = Builder { config, complaints: Vec::new(), stores: Vec::new(), files: Vec::new() };
-    let mut built = Built::default();
+pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
+    let mut builder = Builder {
+        config,
+        live,
+        complaints: Vec::new(),
+        watched: Vec::new(),
+        files: Signature::default(),
+        system_roots: None,
+    };
+    let mut built = Built { challenges: Arc::clone(live.challenges()), ..Built::default() };
     for listener in &config.listeners {
         if let Some(tls) = builder.listener(listener) {
             built.listeners.insert(listener.name.value.clone(), Arc::new(tls));
         }
     }
+    for upstream in &config.upstreams {
+        if let Some(tls) = builder.upstream(upstream) {
+            built.upstreams.insert(upstream.name.value.clone(), Arc::new(tls));
+        }
+    }
     if !builder.complaints.is_empty() {
         return Err(Diagnostics(builder.complaints));
     }
-    Ok(Built { stores: builder.stores, files: builder.files, ..built })
+    built.watched = builder.watched;
+    if builder.files != Signature::default() {
+        built.watched.push(Watched::new(Made::Snapshot, builder.files));
+    }
+    Ok(built)
 }
 
 /// One building; its parts are in the files of this folder.
 struct Builder<'a> {
     config: &'a Config,
+    live: &'a LiveTls,
     complaints: Vec<Diagnostic>,
-    stores: Vec<WatchedStore>,
-    files: Vec<PathBuf>,
+    watched: Vec<Watched>,
+    /// What was read of which everything has to be made again when it changes.
+    files: Signature,
+    system_roots: Option<Arc<RootCertStore>>,
 }
 
 impl Builder<'_> {

@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
 use super::file::FileProblem;
+use super::placeholder;
 
 /// Where certificates are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) enum CertificateSource {
     Pair { cert: PathBuf, key: PathBuf },
     /// A directory of such pairs.
     Directory(PathBuf),
+    /// A certificate with its key that is ordered for these hosts, and may not be there yet.
+    Ordered { file: PathBuf, hosts: Vec<String> },
 }
 
 /// Certificates by name. Connections that are being opened take them from here; those that are open have theirs.
@@ -61,18 +64,24 @@ impl CertificateStore {
         self.table.load().all.clone()
     }
 
-    /// The files and directories that were or would be read.
+    /// The files and directories that would be read now.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let of_source = |source: &CertificateSource| match source {
-            CertificateSource::Pair { cert, key } => vec![cert.clone(), key.clone()],
-            CertificateSource::Directory(directory) => {
-                let pairs = pairs_in(directory).unwrap_or_default();
-                let files = pairs.into_iter().flat_map(|(cert, key)| [cert, key]);
-                std::iter::once(directory.clone()).chain(files).collect()
-            }
-        };
-        self.sources.iter().flat_map(of_source).collect()
+        files(&self.sources)
     }
+}
+
+/// The files and directories that these sources are.
+pub(super) fn files(sources: &[CertificateSource]) -> Vec<PathBuf> {
+    let of_source = |source: &CertificateSource| match source {
+        CertificateSource::Pair { cert, key } => vec![cert.clone(), key.clone()],
+        CertificateSource::Directory(directory) => {
+            let pairs = pairs_in(directory).unwrap_or_default();
+            let files = pairs.into_iter().flat_map(|(cert, key)| [cert, key]);
+            std::iter::once(directory.clone()).chain(files).collect()
+        }
+        CertificateSource::Ordered { file, .. } => vec![file.clone()],
+    };
+    sources.iter().flat_map(of_source).collect()
 }
 
 impl ResolvesServerCert for CertificateStore {
@@ -94,6 +103,9 @@ impl CertificateTable {
                     for (cert, key) in pairs_in(directory)? {
                         all.push(Certificate::load(&cert, &key, provider)?);
                     }
+                }
+                CertificateSource::Ordered { file, hosts } => {
+                    all.push(placeholder::or_ordered(file, hosts, provider)?);
                 }
             }
         }

@@ -1,56 +1,311 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_RSA_SHA256, SignatureAlgorithm,
+};
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConnection};
 
 use super::*;
 use crate::fixture;
 use crate::log::test_directory::TestDirectory;
 
-/// Writes `NAME.pem` and `NAME.key` for these hosts.
-fn write_pair(directory: &TestDirectory, name: &str, hosts: &[&str]) {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    let cert = CertificateParams::new(hosts).unwrap().self_signed(&key).unwrap();
-    std::fs::write(directory.path().join(format!("{name}.pem")), cert.pem()).unwrap();
-    std::fs::write(directory.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+/// A directory with an authority, and what it signs.
+struct Authority {
+    directory: TestDirectory,
+    issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A listener whose `tls` table holds `keys`, with `DIR` for the directory.
-fn config(directory: &TestDirectory, keys: &str) -> Config {
-    let keys = keys.replace("DIR", &directory.path().display().to_string());
-    fixture::config(&format!(
-        "[listener.web]\nbind = \"127.0.0.1:0\"\n[listener.web.tls]\n{keys}\n[[route]]\nupstream = \"app\"\n\
-         [upstream.app]\nservers = [\"127.0.0.1:8001\"]\n"
-    ))
+impl Authority {
+    fn new() -> Self {
+        let directory = TestDirectory::new();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { directory, issuer }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    fn sign(&self, name: &str, hosts: &[&str]) {
+        self.sign_with(&PKCS_ECDSA_P256_SHA256, name, hosts);
+    }
+
+    /// Writes `NAME.pem` and `NAME.key` for these hosts.
+    fn sign_with(&self, algorithm: &'static SignatureAlgorithm, name: &str, hosts: &[&str]) {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let cert = CertificateParams::new(hosts).unwrap().signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(self.path(&format!("{name}.pem")), cert.pem()).unwrap();
+        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// A file with a listener whose `tls` table holds `keys`, with `DIR` for the directory.
+    fn config(&self, keys: &str) -> Config {
+        let keys = keys.replace("DIR", &self.directory.path().display().to_string());
+        fixture::config(&format!(
+            "[[route]]\nupstream = \"app\"\n[upstream.app]\nservers = [\"127.0.0.1:8001\"]\n\
+             [listener.web]\nbind = \"127.0.0.1:0\"\n[listener.web.tls]\n{keys}\n"
+        ))
+    }
+
+    fn listener(&self, keys: &str, live: &LiveTls) -> Arc<ListenerTls> {
+        let built = build(&self.config(keys), live).unwrap();
+        let listener = Arc::clone(&built.listeners["web"]);
+        live.follow(built);
+        listener
+    }
+
+    fn complaint(&self, keys: &str) -> String {
+        let errors = build(&self.config(keys), &LiveTls::default()).unwrap_err();
+        errors.iter().map(|error| format!("{}: {}\n", error.place.line(), error.message)).collect()
+    }
+
+    /// A client that believes the authority, and shows the certificate `identity` if there is one.
+    fn client(&self, identity: Option<&str>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_root_certificates(roots);
+        match identity {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let cert = CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap();
+                let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
+                builder.with_client_auth_cert(vec![cert], key).unwrap()
+            }
+        }
+    }
 }
 
-fn complaint(directory: &TestDirectory, keys: &str) -> String {
-    let errors = build(&config(directory, keys)).unwrap_err();
-    errors.iter().map(|error| format!("{}: {}\n", error.place.line(), error.message)).collect()
+/// What a handshake led to: the certificate shown, and how it came about.
+type Outcome = Result<(CertificateDer<'static>, HandshakeKind), rustls::Error>;
+
+/// A handshake by the profile that the data plane would choose.
+fn handshake(listener: &ListenerTls, client: &Arc<ClientConfig>, host: &str) -> Outcome {
+    let profile = &listener.profiles[listener.profile_for(host)];
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(&profile.config)).unwrap();
+    let mut wire = Vec::new();
+    // Tickets come after the handshake: the last turn brings them to the client.
+    for _ in 0..6 {
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut sent = &wire[..];
+        while !sent.is_empty() {
+            server.read_tls(&mut sent).unwrap();
+            server.process_new_packets()?;
+        }
+        wire.clear();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut sent = &wire[..];
+        while !sent.is_empty() {
+            client.read_tls(&mut sent).unwrap();
+            client.process_new_packets()?;
+        }
+        wire.clear();
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    let shown = client.peer_certificates().unwrap()[0].clone().into_owned();
+    Ok((shown, client.handshake_kind().unwrap()))
+}
+
+fn on_disk(authority: &Authority, name: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(authority.path(&format!("{name}.pem"))).unwrap()
 }
 
 #[test]
-fn a_listener_with_a_certificate_is_compiled() {
-    let directory = TestDirectory::new();
-    write_pair(&directory, "site", &["a.example"]);
-    let built =
-        build(&config(&directory, "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]"));
-    let listener = Arc::clone(&built.unwrap().listeners["web"]);
-    let [profile] = &listener.profiles[..] else { panic!("one profile") };
-    assert_eq!(profile.config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
-    assert!(!profile.asks_clients && profile.names.is_empty());
-    assert_eq!((listener.handshake_ms, listener.max_handshakes), (10_000, 64));
+fn a_certificate_is_found_by_its_exact_name_then_by_wildcard_then_the_first() {
+    let authority = Authority::new();
+    authority.sign("first", &["first.example"]);
+    authority.sign("wild", &["*.b.example"]);
+    authority.sign("exact", &["a.b.example"]);
+    let keys =
+        "certificates = [{ cert = \"DIR/first.pem\", key = \"DIR/first.key\" }, { directory = \"DIR\" }]";
+    // The authority's own file has no key in it, so it lies elsewhere.
+    std::fs::rename(authority.path("ca.pem"), authority.path("ca.authority")).unwrap();
+    let listener = authority.listener(keys, &LiveTls::default());
+    let client = Arc::new(authority.client(None));
+    for (host, shown) in [("a.b.example", "exact"), ("x.b.example", "wild"), ("first.example", "first")] {
+        assert_eq!(handshake(&listener, &client, host).unwrap().0, on_disk(&authority, shown), "{host}");
+    }
+    // Nobody has this one: the first is shown, and the client refuses it.
+    let unknown = handshake(&listener, &client, "x.y.b.example").unwrap_err();
+    assert!(unknown.to_string().contains("not valid for name"), "{unknown}");
 }
 
 #[test]
-fn a_key_of_another_certificate_is_refused() {
-    let directory = TestDirectory::new();
-    write_pair(&directory, "one", &["a.example"]);
-    write_pair(&directory, "two", &["a.example"]);
-    let keys = "certificates = [{ cert = \"DIR/one.pem\", key = \"DIR/two.key\" }]";
-    let complaint = complaint(&directory, keys);
-    assert!(
-        complaint.starts_with("4: ") && complaint.contains("two.key: this is not the private key"),
-        "{complaint}"
+fn among_several_for_a_name_the_client_gets_one_that_it_can_verify() {
+    let authority = Authority::new();
+    authority.sign_with(&PKCS_RSA_SHA256, "rsa", &["a.example"]);
+    authority.sign("ecdsa", &["a.example"]);
+    let keys = "certificates = [{ cert = \"DIR/rsa.pem\", key = \"DIR/rsa.key\" }, \
+                { cert = \"DIR/ecdsa.pem\", key = \"DIR/ecdsa.key\" }]";
+    let listener = authority.listener(keys, &LiveTls::default());
+    let modern = Arc::new(authority.client(None));
+    assert_eq!(handshake(&listener, &modern, "a.example").unwrap().0, on_disk(&authority, "ecdsa"));
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.suite() == rustls::CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.issuer.der().clone()).unwrap();
+    let old = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    assert_eq!(handshake(&listener, &Arc::new(old), "a.example").unwrap().0, on_disk(&authority, "rsa"));
+}
+
+#[test]
+fn changed_files_are_exchanged_and_bad_ones_are_not() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    let live = LiveTls::default();
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]";
+    let listener = authority.listener(keys, &live);
+    let client = Arc::new(authority.client(None));
+    let before = on_disk(&authority, "site");
+    std::fs::write(authority.path("site.pem"), "-----BEGIN CERTIFICATE-----\nnothing").unwrap();
+    assert!(!live.look_twice());
+    assert_eq!(handshake(&listener, &client, "a.example").unwrap().0, before);
+    assert_eq!(live.exchanges(), (0, 1));
+    assert!(live.problems()[0].contains("site.pem"), "{:?}", live.problems());
+    authority.sign("site", &["a.example"]);
+    live.look_twice();
+    // A client without a ticket: one that resumes is not shown a certificate again.
+    let client = Arc::new(authority.client(None));
+    let after = handshake(&listener, &client, "a.example").unwrap().0;
+    assert!(after != before && after == on_disk(&authority, "site"));
+    assert_eq!((live.exchanges(), live.problems()), ((1, 1), Vec::new()));
+    assert_eq!(live.certificates()[0].facts.names, ["a.example".into()]);
+}
+
+#[test]
+fn a_client_that_comes_back_resumes_even_after_a_reload() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    let live = LiveTls::default();
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]";
+    let client = Arc::new(authority.client(None));
+    let first = handshake(&authority.listener(keys, &live), &client, "a.example").unwrap().1;
+    let second = handshake(&authority.listener(keys, &live), &client, "a.example").unwrap().1;
+    assert_eq!((first, second), (HandshakeKind::Full, HandshakeKind::Resumed));
+    let without = format!("{keys}\ntickets = {{ enabled = false }}");
+    let third = handshake(&authority.listener(&without, &live), &client, "a.example").unwrap().1;
+    assert_eq!(third, HandshakeKind::Full);
+}
+
+/// The ticket of an open host opens no host that wants certificates, under whatever name it is presented.
+#[test]
+fn threat_25_a_ticket_is_good_for_its_own_host_only() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example", "b.example"]);
+    authority.sign("client", &["client.example"]);
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]\n";
+    let host = "[[listener.web.tls.host]]\nnames = \"b.example\"\n\
+                client_auth = { mode = \"required\", ca = \"DIR/ca.pem\" }\n";
+    let live = LiveTls::default();
+    let listener = authority.listener(&format!("{keys}{host}"), &live);
+    assert_eq!(
+        listener.profiles.iter().map(|profile| profile.asks_clients).collect::<Vec<_>>(),
+        [false, true]
     );
+    let plain = ticket_of(&listener.profiles[0]);
+    assert_eq!(listener.profiles[1].config.ticketer.decrypt(&plain), None);
+    assert!(listener.profiles[0].config.ticketer.decrypt(&plain).is_some());
+    let stranger = Arc::new(authority.client(None));
+    assert!(handshake(&listener, &stranger, "b.example").is_err());
+    let mut known = authority.client(Some("client"));
+    known.resumption = Resumption::in_memory_sessions(4);
+    let known = Arc::new(known);
+    let kinds = [(); 2].map(|()| handshake(&listener, &known, "b.example").unwrap().1);
+    assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
+    // Another authority: what the old one's clients hold is worth nothing.
+    let ticket = ticket_of(&listener.profiles[1]);
+    std::fs::write(authority.path("ca.pem"), Authority::new().issuer.pem()).unwrap();
+    assert!(live.look_twice(), "the snapshot is made again");
+    let listener = authority.listener(&format!("{keys}{host}"), &live);
+    assert_eq!(listener.profiles[1].config.ticketer.decrypt(&ticket), None);
+    assert!(handshake(&listener, &known, "b.example").is_err());
+}
+
+fn ticket_of(profile: &ropeway_proxy::tls::TlsProfile) -> Vec<u8> {
+    profile.config.ticketer.encrypt(b"session").unwrap()
+}
+
+/// Whatever is wrong with authorities and lists, nobody is let in for it.
+#[test]
+fn threat_27_authorities_that_cannot_be_read_are_refused() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    std::fs::write(authority.path("empty"), "").unwrap();
+    std::fs::write(authority.path("bad"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]\nclient_auth = { mode = \"required\", ";
+    for file in ["missing", "empty", "bad", "site.key"] {
+        let complaint = authority.complaint(&format!("{keys}ca = \"DIR/{file}\" }}"));
+        assert!(complaint.starts_with("9: ") && complaint.contains(file), "{file}: {complaint}");
+        let complaint = authority.complaint(&format!("{keys}ca = \"DIR/ca.pem\", crl = \"DIR/{file}\" }}"));
+        assert!(complaint.starts_with("9: ") && complaint.contains(file), "{file}: {complaint}");
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_are_named_with_their_place() {
+    let authority = Authority::new();
+    authority.sign("one", &["a.example"]);
+    authority.sign("two", &["a.example"]);
+    let pair =
+        |cert: &str, key: &str| format!("certificates = [{{ cert = \"DIR/{cert}\", key = \"DIR/{key}\" }}]");
+    for (cert, key, wanted) in [
+        ("one.pem", "two.key", "two.key: this is not the private key"),
+        ("one.key", "one.key", "one.key: there is no certificate"),
+        ("one.pem", "one.pem", "one.pem: there is no private key"),
+        ("none.pem", "one.key", "none.pem: No such file"),
+    ] {
+        let complaint = authority.complaint(&pair(cert, key));
+        assert!(complaint.starts_with("8: ") && complaint.contains(wanted), "{complaint}");
+    }
+    std::fs::create_dir(authority.path("certs")).unwrap();
+    let complaint = authority.complaint("certificates = [{ directory = \"DIR/certs\" }]");
+    assert!(complaint.contains("certs: there is no certificate in it"), "{complaint}");
+}
+
+#[test]
+fn policies_offer_what_they_say() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    let offered = |policy: &str| {
+        let keys = format!("certificates = [{{ directory = \"DIR/certs\" }}]\npolicy = \"{policy}\"");
+        let listener = authority.listener(&keys, &LiveTls::default());
+        let provider = Arc::clone(listener.profiles[0].config.crypto_provider());
+        (
+            provider.cipher_suites.len(),
+            provider.kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>(),
+        )
+    };
+    std::fs::create_dir(authority.path("certs")).unwrap();
+    for end in ["pem", "key"] {
+        std::fs::copy(authority.path(&format!("site.{end}")), authority.path(&format!("certs/site.{end}")))
+            .unwrap();
+    }
+    let counts =
+        ["modern", "intermediate", "compatible"].map(|policy| (offered(policy).0, offered(policy).1.len()));
+    assert_eq!(counts, [(3, 4), (9, 4), (9, 5)]);
+    assert_eq!(offered("modern").1[0], rustls::NamedGroup::X25519MLKEM768);
 }

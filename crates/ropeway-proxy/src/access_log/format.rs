@@ -23,6 +23,7 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
     text(b",\"path\":", record.target, out);
     text(b",\"protocol\":", record.version.as_bytes(), out);
     text(b",\"tls\":", record.tls.as_bytes(), out);
+    text(b",\"client_subject\":", record.client_subject.as_bytes(), out);
     number(b",\"status\":", u64::from(record.status), out);
     if let Some(status) = record.grpc_status {
         number(b",\"grpc_status\":", u64::from(status.code()), out);

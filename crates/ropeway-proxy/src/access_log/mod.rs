@@ -34,6 +34,8 @@ pub(crate) struct Record<'a> {
     pub version: &'static str,
     /// Version of TLS; empty in the clear.
     pub tls: &'static str,
+    /// The subject of the client's certificate; empty without one.
+    pub client_subject: &'a str,
     pub status: u16,
     /// What a client of gRPC was told.
     pub grpc_status: Option<GrpcStatus>,

@@ -158,6 +158,7 @@ mod tests {
             target: b"/",
             version: "HTTP/1.1",
             tls: "",
+            client_subject: "",
             status: 200,
             grpc_status: None,
             bytes_in: 1,

@@ -57,7 +57,14 @@ pub(super) fn failed(
     let (why, close) = ((end.reason, detail), !exchange.keep_client);
     match exchange.call.as_ref() {
         Some(call) => local_response::write_grpc(&mut response, why, call, id, client, close),
-        None => local_response::write(&mut response, why, known, id, &client.listener, close),
+        None => local_response::write(
+            &mut response,
+            why,
+            known,
+            id,
+            &client.listener,
+            (client.arrival.https, close),
+        ),
     }
     let sent = client.link.send(cx, &response, &[], &worker.buffers);
     match sent.and_then(|()| client.link.finish(None)) {

@@ -109,6 +109,7 @@ fn log(
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
         },
+        client_subject: client.identity.as_ref().map_or("", |identity| &identity.subject),
         tls: client.tls.map_or("", |identity| identity.version),
         status: exchange.status,
         grpc_status: exchange.call.as_ref().and_then(|call| call.status),

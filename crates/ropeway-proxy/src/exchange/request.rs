@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use std::sync::Arc;
-
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
@@ -14,6 +12,7 @@ use crate::buffers::HEAD_READ;
 use crate::connection::Client;
 use crate::relay::PumpError;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
+use crate::tls::IDENTITY_FIELDS;
 use crate::upstream::Server;
 use crate::worker::{View, Worker};
 
@@ -68,6 +67,11 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
     {
         request.head.remove_named(name);
     }
+    if writes_identity(client) {
+        for name in IDENTITY_FIELDS {
+            request.head.remove_named(name);
+        }
+    }
     if route.host != HostRewrite::Keep {
         request.head.remove(Known::Host);
     }
@@ -92,6 +96,11 @@ pub(super) fn compose(
         && request.head.find(name).is_none()
     {
         write_field(out, name, &exchange.id.hex());
+    }
+    if let Some(identity) = client.identity.as_ref().filter(|_| writes_identity(client)) {
+        for (name, value) in identity.fields() {
+            write_field(out, name, value.as_bytes());
+        }
     }
     let translated_type = exchange.call.as_ref().and_then(|call| call.translated_type.as_ref());
     if let Some(content_type) = translated_type {
@@ -139,6 +148,11 @@ pub(super) fn fetch_body(
     }
     // Trailers are left to the pump, which also finds the end before them.
     Ok(client.link.is_at_end())
+}
+
+/// Whether servers are told who a client is that has shown a certificate.
+fn writes_identity(client: &Client) -> bool {
+    client.listener.tls.as_ref().is_some_and(|tls| tls.identity_fields)
 }
 
 /// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent

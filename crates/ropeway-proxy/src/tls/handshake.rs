@@ -97,18 +97,20 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
     if is_challenge {
         return Err(EndReason::ChallengeAnswered);
     }
-    note(worker, client, profile);
+    note(worker, client, tls, profile);
     Ok(())
 }
 
 /// Counts a handshake, and keeps what it has shown.
-fn note(worker: &Worker, client: &mut Client, profile: usize) {
+fn note(worker: &Worker, client: &mut Client, tls: &ListenerTls, profile: usize) {
     let Some(state) = client.link.session().map(Session::state) else { return };
     let version = match state.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
     let resumed = state.handshake_kind() == Some(HandshakeKind::Resumed);
+    let certificate = state.peer_certificates().and_then(<[_]>::first);
+    client.identity = certificate.and_then(tls.identify).map(Rc::new);
     client.tls = Some(Identity { profile, version });
     if let Some(counters) = client.counters(worker) {
         counters.handshakes.bump();
@@ -185,7 +187,14 @@ fn explain(client: &Client, error: &io::Error) -> EndReason {
 async fn refuse_plain(worker: &Worker, client: &mut Client) {
     let mut response = Vec::new();
     let id = worker.next_request_id();
-    local_response::write(&mut response, (EndReason::PlainOnTls, ""), None, &id, &client.listener, true);
+    local_response::write(
+        &mut response,
+        (EndReason::PlainOnTls, ""),
+        None,
+        &id,
+        &client.listener,
+        (false, true),
+    );
     poll_fn(|cx| {
         // A client that is gone need not be told.
         let _ = client.link.send(cx, &response, &[], &worker.buffers);

@@ -1,0 +1,122 @@
+//! One order, from its names to the certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use ropeway_config::schema::AcmeChallenge;
+use ropeway_proxy::challenges::Challenges;
+use rustls::pki_types::CertificateDer;
+
+use super::challenge::Answer;
+use super::error::{OrderError, describe};
+
+/// How long the authority may take to look at the challenges, and to sign.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is ordered, and how.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub names: &'a [String],
+    /// The certificate that the new one takes the place of.
+    pub replaces: Option<CertificateDer<'static>>,
+    pub challenge: AcmeChallenge,
+}
+
+/// Orders a certificate. Returns its private key and its chain, as PEM.
+pub(super) async fn place(
+    account: &Account,
+    wanted: &Wanted<'_>,
+    challenges: &Arc<Challenges>,
+) -> Result<String, OrderError> {
+    let retries = RetryPolicy::new().timeout(PATIENCE);
+    let mut order = begin(account, wanted).await?;
+    // Answered until the authority has come to a conclusion, also when that fails.
+    let answers = answer(&mut order, wanted.challenge, challenges).await?;
+    let outcome = order.poll_ready(&retries).await;
+    if !matches!(outcome, Ok(OrderStatus::Ready | OrderStatus::Valid)) {
+        let why = refusal(&mut order).await;
+        return Err(match (why, outcome) {
+            (Some(why), _) => OrderError::Refused(why),
+            (None, Err(error)) => error.into(),
+            (None, Ok(status)) => OrderError::refused(format!("the order is {status:?}")),
+        });
+    }
+    drop(answers);
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(OrderError::refused)?;
+    let request = certificate_request(wanted.names, &key).map_err(OrderError::refused)?;
+    order.finalize_csr(&request).await?;
+    let chain = order.poll_certificate(&retries).await?;
+    Ok(format!("{}{chain}", key.serialize_pem()))
+}
+
+/// Tells the authority which certificate is replaced (RFC 9773 section 5), unless it does not want to hear it.
+async fn begin(account: &Account, wanted: &Wanted<'_>) -> Result<Order, OrderError> {
+    let names: Vec<Identifier> = wanted.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
+    let replaced = wanted.replaces.as_ref().and_then(|old| CertificateIdentifier::try_from(old).ok());
+    if let Some(replaced) = replaced {
+        match account.new_order(&NewOrder::new(&names).replaces(replaced)).await {
+            Ok(order) => return Ok(order),
+            Err(error) => tracing::debug!(%error, "the authority takes no order that replaces a certificate"),
+        }
+    }
+    Ok(account.new_order(&NewOrder::new(&names)).await?)
+}
+
+/// Answers the challenges of every name that the authority does not know to be ours already.
+async fn answer(
+    order: &mut Order,
+    challenge: AcmeChallenge,
+    challenges: &Arc<Challenges>,
+) -> Result<Vec<Answer>, OrderError> {
+    let kind = match challenge {
+        AcmeChallenge::Http01 => ChallengeType::Http01,
+        AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+    };
+    let mut answers = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let Identifier::Dns(host) = authorization.identifier().identifier.clone() else {
+            return Err(OrderError::refused("it wants a proof for something that is no host"));
+        };
+        let Some(mut offered) = authorization.challenge(kind.clone()) else {
+            let word = challenge.as_str();
+            return Err(OrderError::refused(format!("it offers no challenge `{word}` for {host}")));
+        };
+        let key = offered.key_authorization();
+        answers.push(match challenge {
+            AcmeChallenge::Http01 => Answer::http(challenges, &offered.token, &key),
+            AcmeChallenge::TlsAlpn01 => Answer::tls(challenges, &host, &key)?,
+        });
+        offered.set_ready().await?;
+    }
+    Ok(answers)
+}
+
+/// Why the authority does not believe that a host is ours.
+async fn refusal(order: &mut Order) -> Option<String> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.ok()?;
+        let host = authorization.identifier().to_string();
+        let state = authorization.refresh().await.ok()?;
+        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            return Some(format!("{host}: {}", describe(problem)));
+        }
+    }
+    None
+}
+
+fn certificate_request(names: &[String], key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params.serialize_request(key)?.der().to_vec())
+}

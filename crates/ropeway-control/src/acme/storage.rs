@@ -1,0 +1,171 @@
+//! The directory that keeps the account and certificates. Several processes may share it.
+//!
+//! ```text
+//! STORAGE/acme-v02.api.letsencrypt.org-directory/     one directory for each authority
+//!     lock                                            held by the one process that is ordering
+//!     account.json                                    the account with its key
+//!     shop.example.com-3f2a91bc04d5e677.pem           a key and its chain, by the first name and a hash of all
+//! ```
+//!
+//! Files appear whole: they are written under another name first. Only their owner can read them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use ropeway_config::schema;
+use rustix::fs::{FlockOperation, flock};
+
+const ACCOUNT: &str = "account.json";
+const LOCK: &str = "lock";
+
+/// Bytes of the hash in the name of a file: enough that no two sets of names meet.
+const NAME_HASH: usize = 8;
+
+/// One authority's part of the storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Storage {
+    directory: PathBuf,
+}
+
+/// The right to order, until it is dropped or the process ends.
+#[derive(Debug)]
+pub(super) struct StorageLock {
+    _file: File,
+}
+
+impl Storage {
+    /// Where `config` says. Nothing is read or written yet.
+    pub(super) fn of(config: &schema::Acme) -> Self {
+        let url = config.directory.as_str().trim_start_matches("https://");
+        let plain = |letter: char| {
+            if letter.is_ascii_alphanumeric() || ".-_".contains(letter) { letter } else { '-' }
+        };
+        let authority: String = url.chars().map(plain).collect();
+        Self { directory: config.storage.resolved().join(authority) }
+    }
+
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the account is kept.
+    pub(super) fn account_file(&self) -> PathBuf {
+        self.directory.join(ACCOUNT)
+    }
+
+    /// Where the certificate for these names is kept, with its key.
+    pub(super) fn certificate_file(&self, names: &[String]) -> PathBuf {
+        let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+        sorted.sort_unstable();
+        let mut hash = Context::new(&SHA256);
+        for name in sorted {
+            hash.update(name.as_bytes());
+            hash.update(&[0]);
+        }
+        let hash: String =
+            hash.finish().as_ref().iter().take(NAME_HASH).map(|byte| format!("{byte:02x}")).collect();
+        let first: String = names.first().map(String::as_str).unwrap_or_default().chars().take(100).collect();
+        self.directory.join(format!("{first}-{hash}.pem"))
+    }
+
+    /// The right to order; `None` while another process, or another order of this one, has it.
+    pub(super) fn try_lock(&self) -> io::Result<Option<StorageLock>> {
+        create_private_directory(&self.directory)?;
+        let mut options = OpenOptions::new();
+        let file =
+            options.create(true).write(true).truncate(false).mode(0o600).open(self.directory.join(LOCK))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(StorageLock { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The contents of a file; `None` when there is none.
+pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a file there, whole or not at all, which only its owner can read.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Only who holds the lock writes, so that nobody else has a file of this name; one that is left over is of a process
+    // that is gone.
+    let draft = directory.join(format!(".{name}.new"));
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn create_private_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::log::test_directory::TestDirectory;
+
+    fn storage(directory: &TestDirectory) -> Storage {
+        Storage { directory: directory.path().join("authority") }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_at_a_time_holds_the_lock() {
+        let directory = TestDirectory::new();
+        let storage = storage(&directory);
+        let held = storage.try_lock().unwrap().unwrap();
+        assert!(storage.try_lock().unwrap().is_none());
+        drop(held);
+        assert!(storage.try_lock().unwrap().is_some());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(storage.directory()), mode(&storage.directory().join(LOCK))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn files_are_private_and_replaced_whole() {
+        let directory = TestDirectory::new();
+        let path = directory.path().join("account.json");
+        assert_eq!(read_if_there(&path).unwrap(), None);
+        fs::write(directory.path().join(".account.json.new"), "left over").unwrap();
+        for text in ["one", "two"] {
+            write_private(&path, text.as_bytes()).unwrap();
+            assert_eq!(read_if_there(&path).unwrap().unwrap(), text.as_bytes());
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn a_file_belongs_to_a_set_of_names() {
+        let directory = TestDirectory::new();
+        let storage = storage(&directory);
+        let file = |list: &[&str]| storage.certificate_file(&names(list));
+        let one = file(&["a.example", "b.example"]);
+        assert!(one.file_name().unwrap().to_str().unwrap().starts_with("a.example-"));
+        assert_ne!(one, file(&["a.example"]));
+        assert_ne!(file(&["a.exampleb", "c"]), file(&["a.example", "bc"]));
+    }
+}

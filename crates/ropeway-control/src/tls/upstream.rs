@@ -1,0 +1,190 @@
+//! TLS towards the servers of an upstream, from its configuration.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use ropeway_config::schema::{self, Protocol, SpkiPin, TlsPolicy};
+use ropeway_config::{Diagnostic, Located, Place};
+use ropeway_proxy::tls::UpstreamTls;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::Builder;
+use super::certificate::Certificate;
+use super::client_auth::authorities;
+use super::listener::complain;
+use super::policy::Offer;
+use super::watch::Signature;
+
+impl Builder<'_> {
+    /// TLS towards the servers of an upstream, or what is wrong with its files.
+    pub(super) fn upstream(&mut self, upstream: &schema::Upstream) -> Option<UpstreamTls> {
+        let tls = upstream.tls.as_ref().filter(|tls| tls.enabled)?;
+        let client = tls.client.as_ref();
+        let files = tls
+            .ca
+            .iter()
+            .chain(client.map(|client| &client.cert))
+            .chain(client.and_then(|client| client.key.as_ref()));
+        self.files.extend(Signature::of(files.map(Located::resolved)));
+        let built = self.try_upstream(upstream, tls);
+        built.map_err(|complaint| self.complaints.push(*complaint)).ok()
+    }
+
+    fn try_upstream(
+        &mut self,
+        upstream: &schema::Upstream,
+        tls: &schema::UpstreamTls,
+    ) -> Result<UpstreamTls, Box<Diagnostic>> {
+        let place = &upstream.name.place;
+        let wrong = |error: Error| Box::new(Diagnostic::error("bad-tls", place, error.to_string()));
+        let offer = Offer::new(TlsPolicy::Intermediate, None, None, None);
+        let provider = offer.provider();
+        let verifier = self.verifier(tls, &provider, place)?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&offer.protocol_versions())
+            .map_err(wrong)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &tls.client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let key = client.key.as_ref().unwrap_or(&client.cert).resolved();
+                let certificate = Certificate::load(&client.cert.resolved(), &key, &provider)
+                    .map_err(|problem| complain(&problem, &client.cert.place))?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key)))
+            }
+        };
+        config.alpn_protocols = match upstream.protocol {
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![b"h2".to_vec()],
+        };
+        Ok(UpstreamTls {
+            config: Arc::new(config),
+            server_name: tls.server_name.as_ref().map(server_name).transpose()?,
+            handshake_ms: u64::try_from(tls.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn verifier(
+        &mut self,
+        tls: &schema::UpstreamTls,
+        provider: &Arc<CryptoProvider>,
+        place: &Place,
+    ) -> Result<ServerVerifier, Box<Diagnostic>> {
+        let chains = match (tls.verify, &tls.ca) {
+            (false, _) => None,
+            (true, Some(ca)) => {
+                let mut unused = Context::new(&SHA256);
+                let roots = authorities(&ca.resolved(), &mut unused)
+                    .map_err(|problem| complain(&problem, &ca.place))?;
+                Some(Arc::new(roots))
+            }
+            (true, None) => Some(self.system_roots(place)?),
+        };
+        let chains = chains.map(|roots| {
+            let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+            builder.build().map_err(|error| Box::new(Diagnostic::error("bad-tls", place, error.to_string())))
+        });
+        Ok(ServerVerifier {
+            chains: chains.transpose()?,
+            pins: tls.pins.clone(),
+            provider: Arc::clone(provider),
+        })
+    }
+
+    /// Read once, however many upstreams use them.
+    fn system_roots(&mut self, place: &Place) -> Result<Arc<RootCertStore>, Box<Diagnostic>> {
+        if let Some(roots) = &self.system_roots {
+            return Ok(Arc::clone(roots));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let complaint =
+                Diagnostic::error("no-authorities", place, "the system has no certificates of authorities");
+            return Err(Box::new(complaint.help(
+                "install the package `ca-certificates`, or name a file: `tls = { ca = \"ca.pem\" }`",
+            )));
+        }
+        let roots = Arc::new(roots);
+        self.system_roots = Some(Arc::clone(&roots));
+        Ok(roots)
+    }
+}
+
+fn server_name(name: &Located<schema::TlsName>) -> Result<ServerName<'static>, Box<Diagnostic>> {
+    ServerName::try_from(name.as_str().to_owned()).map_err(|error| {
+        Box::new(Diagnostic::error("bad-value", &name.place, format!("`server_name`: {error}")))
+    })
+}
+
+/// Verifies chains, keys, or both. That the server has the key is verified always.
+#[derive(Debug)]
+struct ServerVerifier {
+    /// `None` accepts every chain.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    /// With any, the server's own key must be among them. Other certificates that it sends prove nothing: anybody can
+    /// send them along.
+    pins: Vec<SpkiPin>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerVerifier {
+    fn check_pins(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        if self.pins.is_empty() {
+            return Ok(());
+        }
+        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
+        let hash = digest(&SHA256, &key);
+        let known = self.pins.iter().any(|pin| pin.bytes() == hash.as_ref());
+        if known { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check_pins(end_entity)?;
+        match &self.chains {
+            Some(chains) => {
+                chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            None => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -285,9 +285,9 @@ fn respond(
     let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) else {
         return Poll::Ready(Err(Failure::unsent()));
     };
-    let Asked { route, upstream, server, .. } = asked;
+    let Asked { route, upstream, share, server, .. } = asked;
     let (reused, from_stream) = (link.served > 0, link.link.is_stream());
-    let passage = Passage { worker, route, upstream, server, reused, from_stream };
+    let passage = Passage { worker, route, upstream, share, server, reused, from_stream };
     let next = response::poll(cx, &passage, client, exchange, &mut link);
     exchange.server = Some(link);
     let next = ready!(next)?;
@@ -416,7 +416,12 @@ fn may_retry(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange, failure: &
     if !asked.upstream.settings.retry.may_retry(&question, exchange.retries) {
         return false;
     }
-    let within_budget = asked.share.budget.borrow_mut().withdraw(worker.deadlines.now_ms());
+    failure.granted || withdraw(worker, asked.share)
+}
+
+/// Takes one retry out of the budget, if that has any left.
+fn withdraw(worker: &Worker, share: &UpstreamView) -> bool {
+    let within_budget = share.budget.borrow_mut().withdraw(worker.deadlines.now_ms());
     if !within_budget && let Some(counters) = worker.counters() {
         counters.retry_budget_exhausted.bump();
     }

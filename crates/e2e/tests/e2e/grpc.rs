@@ -304,6 +304,23 @@ fn a_call_to_an_unavailable_server_goes_to_another_one_on_request() {
 }
 
 #[test]
+fn without_a_retry_left_the_status_of_the_server_is_told() {
+    let (good, bad) = (Server::start(), Server::start());
+    let settings = "passive = false\nretry = { on = [\"grpc-unavailable\"], budget = 0 }";
+    let lab = Lab::new().config(&config(&[&bad, &good], "", settings)).start();
+    let call = Call::unary("FailHere", &bad.address().to_string());
+    let outcomes = grpc::make_all(lab.proxy.address("web"), &vec![call; 300], None);
+    let (told, answered): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| outcome.code != 0);
+    for outcome in &told {
+        assert_eq!((outcome.code, outcome.details.as_str()), (UNAVAILABLE, "not here"));
+    }
+    for outcome in &answered {
+        let _ = outcome.expect(&[&good.address().to_string()]);
+    }
+    assert_eq!(lab.admin().metric("ropeway_retry_budget_exhausted_total", &[]), told.len() as f64);
+}
+
+#[test]
 fn calls_over_tls_reach_servers_with_and_without() {
     let authority = Authority::new("Test CA");
     let identity = authority.issue(&["localhost"]);

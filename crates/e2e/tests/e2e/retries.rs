@@ -90,6 +90,25 @@ fn a_status_is_retried_when_configured() {
 }
 
 #[test]
+fn without_a_retry_left_the_answer_of_the_server_is_passed_on() {
+    let lab = Lab::new()
+        .with("", "", "passive = false\nretry = { on = [\"503\"], budget = 0 }")
+        .origin(Origin::answering(|_| reply(503, &[], "overloaded")))
+        .origin(Origin::saying("good"))
+        .start();
+    let mut connection = lab.connect();
+    let answers: Vec<String> = (0..400)
+        .map(|_| {
+            let response = connection.get("/");
+            format!("{} {}", response.status, response.text())
+        })
+        .collect();
+    assert!(answers.iter().all(|answer| ["200 good", "503 overloaded"].contains(&answer.as_str())));
+    let passed_on = answers.iter().filter(|answer| answer.starts_with("503")).count();
+    assert_eq!(lab.admin().metric("ropeway_retry_budget_exhausted_total", &[]), passed_on as f64);
+}
+
+#[test]
 fn the_budget_bounds_retries_in_an_outage() {
     let lab = Lab::new()
         .origin(closes())

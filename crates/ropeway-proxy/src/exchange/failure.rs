@@ -20,12 +20,14 @@ pub(super) struct Failure {
     pub stale: bool,
     /// What it says about the health of the server.
     pub kind: Option<FailureKind>,
+    /// The retry that follows was taken out of the budget already.
+    pub granted: bool,
 }
 
 impl Failure {
     const fn new(end: End, kind: Option<FailureKind>) -> Self {
         let symptom = Symptom::Ended { reason: end.reason, stage: end.stage };
-        Self { end, symptom, unsent: false, stale: false, kind }
+        Self { end, symptom, unsent: false, stale: false, kind, granted: false }
     }
 
     /// Nothing that a server did.
@@ -79,10 +81,10 @@ impl Failure {
         Self { unsent: true, stale: true, ..Self::new(End::new(EndReason::ServerClosed, Stage::Send), None) }
     }
 
-    /// An answer that the policy wants to be tried on another server.
+    /// An answer that is given up for a try on another server, which policy and budget allow.
     pub const fn answered(symptom: Symptom) -> Self {
         let end = End::new(EndReason::Completed, Stage::Send);
-        Self { symptom, ..Self::new(end, Some(FailureKind::ServerError)) }
+        Self { symptom, granted: true, ..Self::new(end, Some(FailureKind::ServerError)) }
     }
 
     /// A time-out of the server.

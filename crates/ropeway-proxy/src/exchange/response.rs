@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::grpc;
 use super::request::{remove, write_field};
 use super::state::Exchange;
-use super::wait;
+use super::{wait, withdraw};
 use crate::buffers::{BufferPool, PIECE_READ, Scratch};
 use crate::connection::Client;
 use crate::http2;
@@ -22,7 +22,7 @@ use crate::pool::ServerLink;
 use crate::relay::{Pump, PumpError};
 use crate::snapshot::Route;
 use crate::upstream::{Server, Upstream};
-use crate::worker::Worker;
+use crate::worker::{UpstreamView, Worker};
 
 /// Informational responses that one exchange may bring.
 const MAX_INFORMATIONAL: u8 = 16;
@@ -41,6 +41,7 @@ pub(super) struct Passage<'a> {
     pub worker: &'a Worker,
     pub route: &'a Route,
     pub upstream: &'a Upstream,
+    pub share: &'a UpstreamView,
     pub server: &'a Server,
     /// The connection had answered a request before.
     pub reused: bool,
@@ -321,7 +322,8 @@ fn worth_retrying(passage: &Passage<'_>, exchange: &Exchange, head: &ResponseHea
     };
     let others = passage.upstream.choice().table.len() > exchange.tried.as_slice().len();
     let may_retry = others && passage.upstream.settings.retry.may_retry(&question, exchange.retries);
-    may_retry.then_some(symptom)
+    // Without one, the answer is better than none.
+    (may_retry && withdraw(passage.worker, passage.share)).then_some(symptom)
 }
 
 fn note_head(passage: &Passage<'_>, exchange: &mut Exchange, head: &ResponseHead) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use instant_acme::KeyAuthorization;
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ropeway_proxy::challenges::{ALPN, Challenges};
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
@@ -25,10 +25,14 @@ enum Answered {
     Host(String),
 }
 
+/// The word for each kind of challenge in a file.
+const HTTP: &str = "http-01";
+const TLS: &str = "tls-alpn-01";
+
 impl Answer {
     /// HTTP-01 (RFC 8555 section 8.3).
-    pub(super) fn http(challenges: &Arc<Challenges>, token: &str, key: &KeyAuthorization) -> Self {
-        challenges.add_http(token, key.as_str());
+    pub(super) fn http(challenges: &Arc<Challenges>, token: &str, key_authorization: &str) -> Self {
+        challenges.add_http(token, key_authorization);
         Self { challenges: Arc::clone(challenges), what: Answered::Token(token.to_owned()) }
     }
 
@@ -36,11 +40,30 @@ impl Answer {
     pub(super) fn tls(
         challenges: &Arc<Challenges>,
         host: &str,
-        key: &KeyAuthorization,
+        key_authorization: &str,
     ) -> Result<Self, OrderError> {
-        let config = server_config(host, key.digest().as_ref()).map_err(OrderError::refused)?;
+        let digest = digest(&SHA256, key_authorization.as_bytes());
+        let config = server_config(host, digest.as_ref()).map_err(OrderError::refused)?;
         challenges.add_tls(host, &config);
         Ok(Self { challenges: Arc::clone(challenges), what: Answered::Host(host.to_owned()) })
+    }
+
+    /// What another process needs to know to give the same answer.
+    pub(super) fn describe(&self, key_authorization: &str) -> String {
+        match &self.what {
+            Answered::Token(token) => format!("{HTTP} {token} {key_authorization}\n"),
+            Answered::Host(host) => format!("{TLS} {host} {key_authorization}\n"),
+        }
+    }
+
+    /// The answer that another process has described.
+    pub(super) fn parse(challenges: &Arc<Challenges>, text: &str) -> Result<Self, OrderError> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words[..] {
+            [HTTP, token, key] => Ok(Self::http(challenges, token, key)),
+            [TLS, host, key] => Self::tls(challenges, host, key),
+            _ => Err(OrderError::Storage("it is malformed".to_owned())),
+        }
     }
 }
 
@@ -61,12 +84,12 @@ fn server_config(host: &str, digest: &[u8]) -> Result<Arc<ServerConfig>, Box<dyn
     params.distinguished_name = DistinguishedName::new();
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key)?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let own = Arc::new(provider::default_provider());
     let secret = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-    let signing = provider.key_provider.load_private_key(secret)?;
+    let signing = own.key_provider.load_private_key(secret)?;
     // Not `with_single_cert`: it does not know the extension, which it must not pass over because that is critical.
     let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate.der().clone()], signing));
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(own)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(shown));
@@ -74,4 +97,26 @@ fn server_config(host: &str, digest: &[u8]) -> Result<Arc<ServerConfig>, Box<dyn
     // Nobody comes back on such a connection.
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_gives_the_same_answer() {
+        let (one, other) = (Arc::new(Challenges::default()), Arc::new(Challenges::default()));
+        let http = Answer::http(&one, "token", "token.thumbprint").describe("token.thumbprint");
+        let tls = Answer::tls(&one, "a.example", "token.thumbprint").unwrap().describe("token.thumbprint");
+        let answers = [http, tls].map(|text| Answer::parse(&other, &text).unwrap());
+        assert_eq!(format!("{other:?}"), "Challenges { http: 1, tls: 1 }");
+        drop(answers);
+        assert_eq!(
+            format!("{one:?} {other:?}"),
+            "Challenges { http: 0, tls: 0 } Challenges { http: 0, tls: 0 }"
+        );
+        for bad in ["", "http-01 token", "dns-01 token key", "http-01 a b c"] {
+            assert!(Answer::parse(&other, bad).is_err(), "{bad}");
+        }
+    }
 }

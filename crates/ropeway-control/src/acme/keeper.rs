@@ -177,7 +177,12 @@ impl Keeper {
         tracing::info!(names = ?self.names, directory = %self.authority.config.directory, "ordering a certificate");
         let account = account::open(&self.authority, lock).await?;
         let replaces: Option<CertificateDer<'static>> = old.and_then(|old| old.key.cert.first()).cloned();
-        let wanted = Wanted { names: &self.names, replaces, challenge: self.authority.config.challenge };
+        let wanted = Wanted {
+            names: &self.names,
+            replaces,
+            challenge: self.authority.config.challenge,
+            storage: &self.authority.storage,
+        };
         let pem = order::place(&account, &wanted, &self.challenges).await?;
         storage::write_private(&self.file, pem.as_bytes())
             .map_err(|error| OrderError::storage(&self.file, &error))

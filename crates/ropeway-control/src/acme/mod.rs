@@ -10,6 +10,7 @@ mod error;
 mod https;
 mod keeper;
 mod order;
+mod relay;
 mod schedule;
 mod storage;
 
@@ -36,6 +37,7 @@ pub struct Acme {
     challenges: Arc<Challenges>,
     orders: Arc<OrderCounts>,
     kept: Mutex<Vec<Kept>>,
+    relay: Mutex<Option<(Arc<Authority>, Task)>>,
 }
 
 /// One set of names, and who looks after it.
@@ -89,14 +91,25 @@ pub(crate) fn certificate_file(config: &schema::Acme, names: &[Located<AcmeName>
 impl Acme {
     /// Nothing is ordered yet.
     pub(crate) fn new(current: Arc<Current>, handle: Handle, challenges: Arc<Challenges>) -> Self {
-        Self { handle, current, challenges, orders: Arc::default(), kept: Mutex::default() }
+        Self {
+            handle,
+            current,
+            challenges,
+            orders: Arc::default(),
+            kept: Mutex::default(),
+            relay: Mutex::default(),
+        }
     }
 
     /// Looks after what `config` wants, and no longer after anything else. Whoever has it in hand goes on with it.
     pub(crate) fn reconcile(&self, config: &Config) {
         let mut before = std::mem::take(&mut *self.kept());
-        let Some(acme) = &config.acme else { return };
+        let Some(acme) = &config.acme else {
+            *lock(&self.relay) = None;
+            return;
+        };
         let authority = Arc::new(Authority::new(acme));
+        self.relay(&authority);
         let now = sets(config).into_iter().map(|names| {
             let same = |kept: &Kept| kept.authority == authority && lock(&kept.state).names == names;
             let known = before.iter().position(same).map(|at| before.swap_remove(at));
@@ -104,6 +117,15 @@ impl Acme {
         });
         let now = now.collect();
         *self.kept() = now;
+    }
+
+    /// Answers for the processes that share the storage.
+    fn relay(&self, authority: &Arc<Authority>) {
+        let mut relay = lock(&self.relay);
+        if relay.as_ref().is_none_or(|(before, _)| before != authority) {
+            let work = relay::run(Arc::clone(authority), Arc::clone(&self.challenges));
+            *relay = Some((Arc::clone(authority), Task::start(&self.handle, work)));
+        }
     }
 
     fn keep(&self, authority: &Arc<Authority>, names: Vec<String>) -> Kept {

@@ -1,5 +1,6 @@
 //! One order, from its names to the certificate.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::challenge::Answer;
 use super::error::{OrderError, describe};
+use super::relay;
+use super::storage::{self, Storage};
 
 /// How long the authority may take to look at the challenges, and to sign.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,6 +28,7 @@ pub(super) struct Wanted<'a> {
     /// The certificate that the new one takes the place of.
     pub replaces: Option<CertificateDer<'static>>,
     pub challenge: AcmeChallenge,
+    pub storage: &'a Storage,
 }
 
 /// Orders a certificate. Returns its private key and its chain, as PEM.
@@ -36,7 +40,7 @@ pub(super) async fn place(
     let retries = RetryPolicy::new().timeout(PATIENCE);
     let mut order = begin(account, wanted).await?;
     // Answered until the authority has come to a conclusion, also when that fails.
-    let answers = answer(&mut order, wanted.challenge, challenges).await?;
+    let answers = answer(&mut order, wanted, challenges).await?;
     let outcome = order.poll_ready(&retries).await;
     if !matches!(outcome, Ok(OrderStatus::Ready | OrderStatus::Valid)) {
         let why = refusal(&mut order).await;
@@ -67,16 +71,33 @@ async fn begin(account: &Account, wanted: &Wanted<'_>) -> Result<Order, OrderErr
     Ok(account.new_order(&NewOrder::new(&names)).await?)
 }
 
-/// Answers the challenges of every name that the authority does not know to be ours already.
+/// Answers the challenges of every name that the authority does not know to be ours already, and has it look.
 async fn answer(
     order: &mut Order,
-    challenge: AcmeChallenge,
+    wanted: &Wanted<'_>,
     challenges: &Arc<Challenges>,
-) -> Result<Vec<Answer>, OrderError> {
-    let kind = match challenge {
-        AcmeChallenge::Http01 => ChallengeType::Http01,
-        AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
-    };
+) -> Result<Vec<Published>, OrderError> {
+    let answers = publish(order, wanted, challenges).await?;
+    tokio::time::sleep(relay::SPREAD).await;
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        if let Some(mut offered) = authorization.challenge(kind(wanted.challenge)) {
+            offered.set_ready().await?;
+        }
+    }
+    Ok(answers)
+}
+
+/// Has this process answer the challenges, and those that share the storage.
+async fn publish(
+    order: &mut Order,
+    wanted: &Wanted<'_>,
+    challenges: &Arc<Challenges>,
+) -> Result<Vec<Published>, OrderError> {
     let mut answers = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -87,18 +108,47 @@ async fn answer(
         let Identifier::Dns(host) = authorization.identifier().identifier.clone() else {
             return Err(OrderError::refused("it wants a proof for something that is no host"));
         };
-        let Some(mut offered) = authorization.challenge(kind.clone()) else {
-            let word = challenge.as_str();
+        let Some(offered) = authorization.challenge(kind(wanted.challenge)) else {
+            let word = wanted.challenge.as_str();
             return Err(OrderError::refused(format!("it offers no challenge `{word}` for {host}")));
         };
         let key = offered.key_authorization();
-        answers.push(match challenge {
-            AcmeChallenge::Http01 => Answer::http(challenges, &offered.token, &key),
-            AcmeChallenge::TlsAlpn01 => Answer::tls(challenges, &host, &key)?,
-        });
-        offered.set_ready().await?;
+        let answer = match wanted.challenge {
+            AcmeChallenge::Http01 => Answer::http(challenges, &offered.token, key.as_str()),
+            AcmeChallenge::TlsAlpn01 => Answer::tls(challenges, &host, key.as_str())?,
+        };
+        answers.push(Published::new(answer, key.as_str(), wanted.storage)?);
     }
     Ok(answers)
+}
+
+fn kind(challenge: AcmeChallenge) -> ChallengeType {
+    match challenge {
+        AcmeChallenge::Http01 => ChallengeType::Http01,
+        AcmeChallenge::TlsAlpn01 => ChallengeType::TlsAlpn01,
+    }
+}
+
+/// An answer that is in the storage, too, until this is dropped.
+struct Published {
+    _answer: Answer,
+    file: PathBuf,
+}
+
+impl Published {
+    fn new(answer: Answer, key_authorization: &str, storage: &Storage) -> Result<Self, OrderError> {
+        let text = answer.describe(key_authorization);
+        let file = storage.challenge_file(key_authorization);
+        storage::write_private(&file, text.as_bytes()).map_err(|error| OrderError::storage(&file, &error))?;
+        Ok(Self { _answer: answer, file })
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        // One that cannot be taken away is taken away before the next order.
+        let _ = std::fs::remove_file(&self.file);
+    }
 }
 
 /// Why the authority does not believe that a host is ours.

@@ -3,6 +3,7 @@
 //! ```text
 //! STORAGE/acme-v02.api.letsencrypt.org-directory/     one directory for each authority
 //!     lock                                            held by the one process that is ordering
+//!     4f0c(...).challenge                              what an authority is answered, while it is looking
 //!     account.json                                    the account with its key
 //!     shop.example.com-3f2a91bc04d5e677.pem           a key and its chain, by the first name and a hash of all
 //! ```
@@ -20,6 +21,9 @@ use rustix::fs::{FlockOperation, flock};
 
 const ACCOUNT: &str = "account.json";
 const LOCK: &str = "lock";
+
+/// What the name of a file with a challenge ends with.
+const CHALLENGE: &str = "challenge";
 
 /// Bytes of the hash in the name of a file: enough that no two sets of names meet.
 const NAME_HASH: usize = 8;
@@ -66,10 +70,24 @@ impl Storage {
             hash.update(name.as_bytes());
             hash.update(&[0]);
         }
-        let hash: String =
-            hash.finish().as_ref().iter().take(NAME_HASH).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash.finish();
+        let hash = hexadecimal(hash.as_ref().get(..NAME_HASH).unwrap_or_default());
         let first: String = names.first().map(String::as_str).unwrap_or_default().chars().take(100).collect();
         self.directory.join(format!("{first}-{hash}.pem"))
+    }
+
+    /// Where a challenge is kept while it is to be answered.
+    pub(super) fn challenge_file(&self, key_authorization: &str) -> PathBuf {
+        // A token has nothing in it that a name of a file must not have (RFC 8555 section 8.1), but who knows.
+        let hash = aws_lc_rs::digest::digest(&SHA256, key_authorization.as_bytes());
+        self.directory.join(format!("{}.{CHALLENGE}", hexadecimal(hash.as_ref())))
+    }
+
+    /// The challenges that are to be answered, those of other processes among them.
+    pub(super) fn challenges(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let is_challenge = |path: &PathBuf| path.extension().is_some_and(|end| end == CHALLENGE);
+        entries.map(|entry| entry.path()).filter(is_challenge).collect()
     }
 
     /// The right to order; `None` while another process, or another order of this one, has it.
@@ -79,7 +97,11 @@ impl Storage {
         let file =
             options.create(true).write(true).truncate(false).mode(0o600).open(self.directory.join(LOCK))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(StorageLock { _file: file })),
+            Ok(()) => {
+                // Nobody orders, so that these are of a process that is gone.
+                self.challenges().iter().for_each(|left| drop(fs::remove_file(left)));
+                Ok(Some(StorageLock { _file: file }))
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -111,6 +133,10 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&draft, path)?;
     File::open(directory)?.sync_all()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn create_private_directory(path: &Path) -> io::Result<()> {

@@ -42,7 +42,9 @@ pub(super) fn check_reachable(context: &mut Context, config: &Config) {
 pub(super) fn check_grpc_web(context: &mut Context, config: &Config) {
     for route in config.routes.iter().filter(|route| route.grpc_web) {
         let upstream = config.upstreams.iter().find(|upstream| upstream.name.value == route.upstream.value);
-        let Some(upstream) = upstream.filter(|upstream| upstream.protocol != Protocol::Http2) else { continue };
+        let Some(upstream) = upstream.filter(|upstream| upstream.protocol != Protocol::Http2) else {
+            continue;
+        };
         let message =
             format!("`grpc_web` needs HTTP/2, and the upstream `{}` is asked by HTTP/1.1", upstream.name);
         let complaint = Diagnostic::error("grpc-web-without-http2", &route.upstream.place, message);

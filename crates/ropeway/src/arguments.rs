@@ -50,6 +50,8 @@ pub enum Command {
     Reload(ReloadArguments),
     /// Take a server out of service gently, or let a whole process finish and end
     Drain(DrainArguments),
+    /// Make certificates
+    Cert(CertArguments),
     /// Print the JSON schema of the configuration file
     Schema,
     /// Print the completions for a shell
@@ -146,6 +148,38 @@ pub struct DemoArguments {
     /// Send no requests
     #[arg(long)]
     pub no_traffic: bool,
+}
+
+/// Arguments of `ropeway cert`.
+#[derive(Debug, Args)]
+pub struct CertArguments {
+    /// What to make.
+    #[command(subcommand)]
+    pub command: CertCommand,
+}
+
+/// What certificates there are to make.
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Make a certificate for localhost, and a local authority that signs it
+    Dev(DevArguments),
+}
+
+/// Arguments of `ropeway cert dev`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The authority is made once and kept, so that it has to be trusted once.
+
+Examples:
+  ropeway cert dev
+  ropeway cert dev --dir /tmp/certs app.test '*.app.test'")]
+pub struct DevArguments {
+    /// The directory for the files
+    #[arg(long, value_name = "DIR", default_value = "dev-certs")]
+    pub dir: PathBuf,
+    /// More names and addresses that the certificate is good for
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// Where a running process is asked.

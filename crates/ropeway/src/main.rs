@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check::check(&arguments),
         Command::Proxy(arguments) => commands::proxy::proxy(arguments),
         Command::Init(arguments) => commands::init::init(&arguments),
+        Command::Cert(arguments) => commands::cert::cert(&arguments.command),
         Command::Demo(arguments) => commands::demo::demo(&arguments),
         Command::Schema => commands::documents::schema(),
         Command::Status(arguments) => commands::remote::status(&arguments),

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::reply;
 use crate::control::Control;
-use crate::metrics::{self, Orders, ProcessFacts, Scrape};
+use crate::metrics::{self, Certificates, Orders, ProcessFacts, Scrape};
 
 pub(super) async fn metrics(State(control): State<Arc<Control>>) -> Response {
     match metrics::render(scrape(&control)) {
@@ -29,6 +29,7 @@ fn scrape(control: &Control) -> Scrape {
         last_reload_ok: control.last_reload_ok(),
         loaded_at: control.loaded_at(),
         process: ProcessFacts::read(),
+        certificates: Certificates::read(control.tls()),
         orders: Orders { counts: control.acme().orders(), certificates: control.acme().certificates() },
     }
 }

@@ -3,6 +3,7 @@
 //! It has no password, so it listens on the loopback address by default, and `guard` refuses what a web page in
 //! the operator's browser could send there.
 
+mod certificates;
 mod changes;
 mod dashboard;
 mod events;

@@ -14,6 +14,7 @@ use ropeway_proxy::snapshot::{Listener, Snapshot};
 use ropeway_proxy::upstream::{Endpoint, Server, Upstream};
 use serde::Serialize;
 
+use super::certificates::{self, CertificateView};
 use super::events::{self, EventView};
 use super::orders::{self, OrderView};
 use super::timestamp::rfc3339;
@@ -41,6 +42,10 @@ pub struct Status {
     listeners: Vec<ListenerView>,
     routes: Vec<RouteView>,
     upstreams: Vec<UpstreamView>,
+    /// Certificates that clients are shown.
+    certificates: Vec<CertificateView>,
+    /// Why files of TLS that changed were refused.
+    tls_problems: Vec<String>,
     /// Certificates that are ordered.
     acme: Vec<OrderView>,
     events: Vec<EventView>,
@@ -174,6 +179,8 @@ impl Status {
             listeners: snapshot.listeners.iter().map(|listener| listener_view(control, listener)).collect(),
             routes: route_views(&snapshot, &control.config()),
             upstreams: snapshot.upstreams.iter().map(|upstream| upstream_view(control, upstream)).collect(),
+            certificates: certificates::views(control),
+            tls_problems: control.tls().problems(),
             acme: orders::views(control),
             events: events::views(control),
         }

@@ -141,6 +141,14 @@ families! {
         LISTENER_ENDS: Counter "listener_request_ends" ["listener", "reason"]
             "Requests that ended before a route was known; reasons that never occurred are left out.";
     }
+    "Certificates" {
+        CERTIFICATE_EXPIRY: Gauge "certificate_expiry_timestamp_seconds" ["listener", "name", "key"]
+            "When a certificate ends, in seconds since 1970, by its first name and the kind of its key.";
+        TLS_EXCHANGES: Counter "tls_file_changes" ["result"]
+            "Changes of certificates, keys and other files of TLS: `taken` into service, or `refused` because they are bad.";
+        TLS_REFUSED: Gauge "tls_files_refused" []
+            "Changes that were refused and have not been repaired since; what was there before is in service.";
+    }
     "Certificates that are ordered" {
         ACME_ORDERS: Counter "acme_orders" ["result"]
             "Orders of certificates, by their result: `succeeded` or `failed`.";

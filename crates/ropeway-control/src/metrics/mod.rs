@@ -3,6 +3,7 @@
 //! The workers' counters are plain memory: they are summed up when somebody asks, and cost nothing until then.
 //! [`families`] declares every family once; the page, its order and the documentation come from there.
 
+mod certificates;
 mod distribution;
 pub mod families;
 mod listeners;
@@ -13,6 +14,7 @@ mod routes;
 mod scrape;
 mod servers;
 
+pub use certificates::Certificates;
 pub use distribution::Distribution;
 pub use orders::Orders;
 pub use process::ProcessFacts;

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use ropeway_proxy::counters::{ByReason, PerWorker, WorkerCounters};
 use ropeway_proxy::snapshot::Snapshot;
 
+use super::certificates::{self, Certificates};
 use super::families as family;
 use super::orders::{self, Orders};
 use super::page::Page;
@@ -40,6 +41,8 @@ pub struct Scrape {
     pub process: ProcessFacts,
     /// Certificates that are ordered.
     pub orders: Orders,
+    /// Certificates that clients are shown.
+    pub certificates: Certificates,
 }
 
 /// The page, in the OpenMetrics text format.
@@ -61,6 +64,7 @@ impl Collector for Scrape {
         page.family(&family::REQUESTS_ACTIVE)?.gauge(&[], self.active_requests)?;
         servers::encode(&mut page, &self.snapshot)?;
         listeners::encode(&mut page, &self.snapshot)?;
+        certificates::encode(&mut page, &self.certificates)?;
         orders::encode(&mut page, &self.orders)?;
         self.encode_process(&mut page)?;
         self.encode_workers(&mut page)?;

@@ -24,6 +24,7 @@ fn scrape(snapshot: Snapshot) -> Scrape {
         loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
         process: ProcessFacts::default(),
         orders: Orders::default(),
+        certificates: Certificates::default(),
     }
 }
 

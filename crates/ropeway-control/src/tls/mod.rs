@@ -5,6 +5,7 @@
 
 mod certificate;
 mod client_auth;
+pub mod dev;
 mod file;
 mod identity;
 mod listener;
@@ -42,6 +43,14 @@ pub struct Built {
     watched: Vec<Watched>,
     /// Those of every configuration.
     pub(crate) challenges: Arc<Challenges>,
+}
+
+/// Reads every file that the TLS settings of `config` name, to see whether it could be put into service.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn check(config: &Config) -> Result<(), Diagnostics> {
+    build(config, &LiveTls::default()).map(|_| ())
 }
 
 /// Reads every file that the TLS settings of `config` name. Keys of tickets that `live` has stay as they are.

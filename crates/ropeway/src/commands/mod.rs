@@ -1,5 +1,6 @@
 //! One file per command, or per few that belong together.
 
+pub mod cert;
 pub mod check;
 mod default_file;
 pub mod demo;

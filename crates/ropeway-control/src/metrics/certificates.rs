@@ -1,0 +1,51 @@
+//! Certificates that clients are shown, and files of TLS that changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use super::families as family;
+use super::page::Page;
+use crate::tls::{CertificateInUse, LiveTls};
+
+/// What is known of certificates and their files.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    /// Those in service.
+    pub in_use: Vec<CertificateInUse>,
+    /// How often changed files were taken, and how often refused.
+    pub exchanges: (u64, u64),
+    /// How many of the refused are still not repaired.
+    pub refused_now: usize,
+}
+
+impl Certificates {
+    /// As they are now.
+    #[must_use]
+    pub fn read(tls: &LiveTls) -> Self {
+        Self { in_use: tls.certificates(), exchanges: tls.exchanges(), refused_now: tls.problems().len() }
+    }
+}
+
+pub(super) fn encode(page: &mut Page<'_>, certificates: &Certificates) -> fmt::Result {
+    let mut expiry = page.family(&family::CERTIFICATE_EXPIRY)?;
+    for ((listener, name, key), not_after) in first_to_expire(&certificates.in_use) {
+        let seconds = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        expiry.gauge(&[listener, &name, key], seconds)?;
+    }
+    let mut exchanged = page.family(&family::TLS_EXCHANGES)?;
+    exchanged.counter(&["taken"], certificates.exchanges.0)?;
+    exchanged.counter(&["refused"], certificates.exchanges.1)?;
+    page.family(&family::TLS_REFUSED)?.gauge(&[], certificates.refused_now)
+}
+
+/// Of certificates with the same labels, the one that ends first: it is the one to look after.
+fn first_to_expire(in_use: &[CertificateInUse]) -> BTreeMap<(&str, String, &'static str), SystemTime> {
+    let mut first = BTreeMap::new();
+    for CertificateInUse { listener, facts } in in_use {
+        let labels = (&**listener, facts.title(), facts.key_kind);
+        let ends = first.entry(labels).or_insert(facts.not_after);
+        *ends = facts.not_after.min(*ends);
+    }
+    first
+}

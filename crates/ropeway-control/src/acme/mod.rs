@@ -1,7 +1,7 @@
 //! Certificates that are ordered from an authority by themselves (ACME, RFC 8555), and renewed in time.
 //!
-//! Each set of names has a [`keeper`], which looks at the file in the [`storage`], decides by the [`schedule`] when the
-//! next certificate is due, and then places an [`order`]. The file is all that it hands on: listeners read it like any
+//! Each set of names has a `keeper`, which looks at the file in the `storage`, decides by the `schedule` when the
+//! next certificate is due, and then places an `order`. The file is all that it hands on: listeners read it like any
 //! other that changes, in this process and in those that share the storage.
 
 mod account;

@@ -97,10 +97,7 @@ impl Session {
 
     /// What was agreed on, as far as the handshake has come.
     pub fn state(&self) -> &CommonState {
-        match &self.peer {
-            Peer::Client(connection) => connection,
-            Peer::Server(connection) => connection,
-        }
+        self.peer.state()
     }
 
     /// Whether there are bytes that a read would look at before it asks the socket.
@@ -360,12 +357,16 @@ fn digest(
     }
 }
 
-/// Fetches the alert that tells the peer what was wrong.
+/// Fetches the alert that tells the peer what was wrong. It comes before any input is looked at: what is left of that
+/// must not be judged a second time.
 fn say_why(peer: &mut Peer, bytes: &mut [u8], unsent: &mut Vec<u8>) {
     let mut nowhere = Content { into: &mut [], filled: 0, unread: &mut Vec::new() };
     for _ in 0..MAX_UTTERANCES {
+        if !peer.state().wants_write() {
+            return;
+        }
         let step = peer.step(bytes, unsent, &mut nowhere, &mut |_, _| {});
-        if !matches!(step.next, Ok(Next::More)) {
+        if step.next.is_err() {
             return;
         }
     }
@@ -389,6 +390,13 @@ enum Next {
 }
 
 impl Peer {
+    fn state(&self) -> &CommonState {
+        match self {
+            Self::Client(connection) => connection,
+            Self::Server(connection) => connection,
+        }
+    }
+
     fn step(
         &mut self,
         bytes: &mut [u8],

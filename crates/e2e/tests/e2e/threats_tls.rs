@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use ropeway_e2e::h2::Block;
 use ropeway_e2e::h2::connection::Connection;
+use ropeway_e2e::h2::frame::code::PROTOCOL_ERROR;
 use ropeway_e2e::h2::frame::headers;
 use ropeway_e2e::h2::rules::{expect_going_on, expect_refused};
 use ropeway_e2e::tls::{Authority, ClientSide, ServerSide};
@@ -18,66 +19,70 @@ const HOSTILE: [&[u8]; 6] = [b"a\0b", b"a\rb", b"a\nb", b"a\r\nevil: yes", b"\0"
 
 #[test]
 fn threat_08_control_characters_in_http2_values_are_refused() {
-    let site = Site::new();
-    let lab = site.lab("").origin(Origin::saying("ok")).start();
-    let mut connection = Connection::open(&site.http2_client(&lab));
     for value in HOSTILE {
         for name in ["x-value", "cookie", "te", "content-type"] {
-            let stream = connection.new_stream();
-            connection.send(&[headers(stream, Block::get("/hostile").field(name, value)).end()]);
-            expect_refused(&mut connection, stream);
+            expect_refusal(|connection| {
+                let stream = connection.new_stream();
+                connection.send(&[headers(stream, Block::get("/hostile").field(name, value)).end()]);
+                stream
+            });
         }
     }
-    expect_going_on(&mut connection);
-    expect_arrived(&lab, &["/after"]);
 }
 
 #[test]
 fn threat_08_control_characters_in_http2_pseudo_fields_are_refused() {
-    let site = Site::new();
-    let lab = site.lab("").origin(Origin::saying("ok")).start();
-    let mut connection = Connection::open(&site.http2_client(&lab));
     for value in HOSTILE {
-        for place in 0..4 {
-            let pick = |index: usize, usual: &'static [u8]| if index == place { value } else { usual };
-            let path = [b"/hostile".as_slice(), value].concat();
-            let block = Block::new()
-                .field(":method", pick(0, b"GET"))
-                .field(":scheme", pick(1, b"https"))
-                .field(":authority", pick(2, HOST.as_bytes()))
-                .field(":path", if place == 3 { path.as_slice() } else { b"/hostile" });
-            let stream = connection.new_stream();
-            connection.send(&[headers(stream, block).end()]);
-            expect_refused(&mut connection, stream);
+        let path = [b"/hostile".as_slice(), value].concat();
+        let usual = [b"GET".as_slice(), b"https", HOST.as_bytes(), b"/hostile"];
+        for (place, bad) in [value, value, value, path.as_slice()].into_iter().enumerate() {
+            let mut values = usual;
+            values[place] = bad;
+            let names = [":method", ":scheme", ":authority", ":path"];
+            let block = names
+                .into_iter()
+                .zip(values)
+                .fold(Block::new(), |block, (name, value)| block.field(name, value));
+            expect_refusal(|connection| {
+                let stream = connection.new_stream();
+                connection.send(&[headers(stream, block).end()]);
+                stream
+            });
         }
     }
-    expect_going_on(&mut connection);
-    expect_arrived(&lab, &["/after"]);
 }
 
 #[test]
 fn threat_08_control_characters_in_http2_trailers_never_arrive() {
+    for value in HOSTILE {
+        expect_refusal(|connection| {
+            let stream = connection.start_with_body(Block::post("/trailers"));
+            connection.send_body(stream, b"body");
+            connection.send(&[headers(stream, Block::new().field("hostile", value)).end()]);
+            stream
+        });
+    }
+}
+
+/// Asserts that the request that `send` sends is refused, on its stream or with the whole connection, and that the origin
+/// sees no part of what is hostile in it.
+#[track_caller]
+fn expect_refusal(send: impl FnOnce(&mut Connection) -> u32) {
     let site = Site::new();
     let lab = site.lab("").origin(Origin::saying("ok")).start();
     let mut connection = Connection::open(&site.http2_client(&lab));
-    for value in HOSTILE {
-        let stream = connection.start_with_body(Block::post("/hostile"));
-        connection.send_body(stream, b"body");
-        connection.send(&[headers(stream, Block::new().field("x-evil", value)).end()]);
+    let stream = send(&mut connection);
+    while !connection.exchange(stream).is_over() && connection.goaways.is_empty() && connection.step() {}
+    if connection.goaways.is_empty() {
         expect_refused(&mut connection, stream);
+        expect_going_on(&mut connection);
+    } else {
+        connection.expect_goaway(&[PROTOCOL_ERROR]);
     }
-    expect_going_on(&mut connection);
-    assert!(!lab.origin(1).saw(b"evil"), "a trailer arrived");
-    assert_eq!(lab.origin(1).requests().len(), 1, "only `/after` is a whole request");
-}
-
-#[track_caller]
-fn expect_arrived(lab: &Running, targets: &[&str]) {
+    let _ = site.client(&lab).get("/after").expect(200);
     let requests = lab.origin(1).requests();
-    let seen: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
-    assert_eq!(seen, targets);
-    let hostile = lab.origin(1).bytes().iter().any(|bytes| find(bytes, b"hostile").is_some());
-    assert!(!hostile, "a part of a refused request arrived");
+    assert!(requests.iter().all(|request| request.target == "/after"), "{requests:?}");
+    assert!(!lab.origin(1).saw(b"hostile"), "a part of a refused request arrived");
 }
 
 #[test]
@@ -97,7 +102,7 @@ fn threat_23_renegotiation_is_refused() {
 }
 
 #[test]
-fn threat_23_a_client_hello_in_records_of_one_byte_is_served_or_refused() {
+fn threat_23_a_client_hello_in_records_of_one_byte_is_refused_without_delay() {
     let site = Site::new();
     let lab = site.lab("").origins(1).start();
     for version in [&TLS12, &TLS13] {
@@ -107,11 +112,12 @@ fn threat_23_a_client_hello_in_records_of_one_byte_is_served_or_refused() {
         session.write_tls(&mut hello).unwrap();
         let mut socket = connect(&lab);
         let torn: Vec<u8> = hello[5..].iter().flat_map(|byte| [0x16, 3, 1, 0, 1, *byte]).collect();
-        socket.write_all(&torn).unwrap();
-        match session.complete_io(&mut socket) {
-            Ok(_) => assert!(!session.is_handshaking()),
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidData, "an alert, not {error}"),
-        }
+        // The proxy may have closed before the last of them.
+        let _ = socket.write_all(&torn);
+        let error = session.complete_io(&mut socket).expect_err("so many records are no handshake");
+        let closed =
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::InvalidData];
+        assert!(closed.contains(&error.kind()), "an alert or an end, not {error}");
     }
     let _ = site.client(&lab).get("/").expect(200);
 }
@@ -368,7 +374,8 @@ fn threat_27_a_missing_or_bad_client_authority_refuses_the_start() {
         text.iter().for_each(|text| write("clients.pem", text));
         write("ropeway.toml", &lab::file(&with_clients(""), "", "").replace("@all", "\"127.0.0.1:9\""));
         for command in ["check", "run"] {
-            let program = Program::new(&binary::ropeway().to_string_lossy()).args([command, "-c"]);
+            let program = Program::new(&binary::ropeway().to_string_lossy()).argument(command);
+            let program = if command == "run" { program.argument("-c") } else { program };
             let output = program.argument(directory.file("ropeway.toml")).run();
             assert_eq!(
                 output.status.code().map(|code| code != 0 && code < 100),
@@ -440,7 +447,7 @@ fn threat_28_plaintext_from_a_tls_server_is_a_502() {
     let site = Site::new();
     let log = "[log.access]\nformat = \"json\"\noutput = \"@dir/access.log\"\n";
     let config = lab::file("", "", "tls = { ca = \"ca.pem\", server_name = \"shop.example\" }\n") + log;
-    for greeting in [reply(200, &[], "forged"), b"\x15\x03\x01\x00\x02\x01\x00".to_vec()] {
+    for greeting in [reply(200, &[], "forged"), b"\x17\x03\x03\x00\x06forged".to_vec()] {
         let text = greeting.clone();
         let lab = Lab::new()
             .config(&config)

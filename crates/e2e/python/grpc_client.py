@@ -54,7 +54,9 @@ def run(channel, call):
     try:
         for response in responses:
             received.append(response.decode())
-            print("received", received[-1][:80], flush=True)
+            # In one piece: several calls print at the same time.
+            sys.stdout.write(f"received {received[-1][:80]}\n")
+            sys.stdout.flush()
             if len(received) == call.get("cancel_after"):
                 handle.cancel()
     except grpc.RpcError:

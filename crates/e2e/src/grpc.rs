@@ -193,9 +193,9 @@ impl Client {
     /// When the client itself fails, with what it printed.
     #[must_use]
     pub fn outcomes(mut self) -> Vec<Outcome> {
-        let outcomes: Value =
+        let outcomes: Vec<Value> =
             self.process.wait_for_line("the outcome of gRPC calls", |line| serde_json::from_str(line).ok());
-        outcomes.as_array().into_iter().flatten().map(Outcome::of).collect()
+        outcomes.iter().map(Outcome::of).collect()
     }
 }
 

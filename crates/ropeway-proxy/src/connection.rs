@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::forwarding::Arrival;
@@ -167,6 +167,15 @@ impl Client {
         self.slot.arm(if watched { due } else { due.min(self.watch_at) });
     }
 
+    /// Reads more of what the client sends into the inbox. `false` when nothing follows.
+    pub fn poll_more(&mut self, cx: &mut Context<'_>, worker: &Worker) -> Poll<bool> {
+        let scratch = &mut *worker.scratch.borrow_mut();
+        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
+        let count = ready!(self.link.poll_read(cx, space)).unwrap_or_default();
+        self.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
+        Poll::Ready(count > 0)
+    }
+
     /// Counts how the connection ended, when that was before there was a request.
     pub fn count_end(&self, reason: EndReason) {
         if let Some(counters) = self.counters(&self.worker) {
@@ -283,13 +292,9 @@ fn poll_speaks_http2(
         if inbox.len() >= PREFACE.len() {
             return Poll::Ready(true);
         }
-        let scratch = &mut *worker.scratch.borrow_mut();
-        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
-        match client.link.poll_read(cx, space) {
-            Poll::Ready(Ok(count)) if count > 0 => {
-                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
-            }
-            Poll::Ready(_) => return Poll::Ready(false),
+        match client.poll_more(cx, worker) {
+            Poll::Ready(true) => {}
+            Poll::Ready(false) => return Poll::Ready(false),
             Poll::Pending => {
                 client.slot.arm(due);
                 return Poll::Pending;

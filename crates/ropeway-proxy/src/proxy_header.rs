@@ -9,7 +9,6 @@ use ropeway_core::proxy_protocol::{
     Announcement, DEFAULT_LIMIT, Endpoints, Header, Progress, ProxyProtocolError, TlsAnnouncement,
 };
 
-use crate::buffers::HEAD_READ;
 use crate::connection::Client;
 use crate::snapshot::ProxyProtocolPolicy;
 use crate::upstream::ProxyProtocolVersion;
@@ -60,13 +59,8 @@ fn poll_header(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Po
                 return Poll::Ready(Err(EndReason::BadProxyHeader));
             }
         }
-        let scratch = &mut *worker.scratch.borrow_mut();
-        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
-        match ready!(client.link.poll_read(cx, space)) {
-            Ok(count) if count > 0 => {
-                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
-            }
-            _ => return Poll::Ready(Err(EndReason::ClientClosed)),
+        if !ready!(client.poll_more(cx, worker)) {
+            return Poll::Ready(Err(EndReason::ClientClosed));
         }
     }
 }

@@ -252,8 +252,13 @@ impl View {
                     Some((pools, ..)) => (Some(pools), None),
                     None => (None, None),
                 };
+                // What was opened in another way is not what the new configuration asks for.
+                let alike = known
+                    .get(&*upstream.name)
+                    .is_some_and(|(_, old, _)| old.settings.connects_like(&upstream.settings));
                 let pools = upstream.servers.iter().map(|server| {
                     old_pools
+                        .filter(|_| alike)
                         .and_then(|pools| pools.get(&*server.authority))
                         .map_or_else(Rc::default, |pool| Rc::clone(pool))
                 });

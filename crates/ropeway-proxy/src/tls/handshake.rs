@@ -14,7 +14,6 @@ use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{ListenerTls, Session};
-use crate::buffers::HEAD_READ;
 use crate::challenges;
 use crate::connection::{Client, Identity, linger};
 use crate::local_response;
@@ -164,13 +163,8 @@ fn poll_hello(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Pol
                 return Poll::Ready(Ok(Asked::default()));
             }
         }
-        let scratch = &mut *worker.scratch.borrow_mut();
-        let space = scratch.input.get_mut(..HEAD_READ).unwrap_or_default();
-        match ready!(client.link.poll_read(cx, space)) {
-            Ok(count) if count > 0 => {
-                client.link.inbox.append(scratch.input.get(..count).unwrap_or_default(), &worker.buffers);
-            }
-            _ => return Poll::Ready(Err(EndReason::ClientClosed)),
+        if !ready!(client.poll_more(cx, worker)) {
+            return Poll::Ready(Err(EndReason::ClientClosed));
         }
     }
 }

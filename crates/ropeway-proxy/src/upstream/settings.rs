@@ -40,6 +40,17 @@ pub struct UpstreamSettings {
 }
 
 impl UpstreamSettings {
+    /// Whether connections are opened in the same way. TLS that was built anew is not known to be the same.
+    #[must_use]
+    pub fn connects_like(&self, other: &Self) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        };
+        same_tls && self.http2 == other.http2 && self.proxy_protocol == other.proxy_protocol
+    }
+
     /// Whether a connection may carry the requests of several clients: not when it began with the name of one.
     #[must_use]
     pub const fn is_shareable(&self) -> bool {

@@ -27,6 +27,7 @@ mod keep_alive;
 mod lab;
 mod metrics;
 mod own_responses;
+mod proxy_protocol;
 mod reload;
 mod retries;
 mod routing;

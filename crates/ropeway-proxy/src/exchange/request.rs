@@ -68,7 +68,9 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
         request.head.remove_named(name);
     }
     if writes_identity(client) {
-        for name in IDENTITY_FIELDS {
+        let forged = request.head.fields().filter(|field| names_identity(field.name));
+        let forged: Vec<Vec<u8>> = forged.map(|field| field.name.to_vec()).collect();
+        for name in &forged {
             request.head.remove_named(name);
         }
     }
@@ -150,6 +152,13 @@ pub(super) fn fetch_body(
     Ok(client.link.is_at_end())
 }
 
+/// Whether a name is one of our fields of identity, in any spelling that a server may take for it.
+fn names_identity(name: &[u8]) -> bool {
+    let dash = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let same = |ours: &&[u8]| ours.iter().map(u8::to_ascii_lowercase).eq(name.iter().map(dash));
+    IDENTITY_FIELDS.iter().any(same)
+}
+
 /// Whether servers are told who a client is that has shown a certificate.
 fn writes_identity(client: &Client) -> bool {
     client.listener.tls.as_ref().is_some_and(|tls| tls.identity_fields)
@@ -209,4 +218,18 @@ fn write_host(out: &mut Vec<u8>, request: &RequestHead, route: &Route, server: &
 /// Whether a list of protocols asks for cleartext HTTP/2, which would tunnel requests past every rule.
 fn names_h2c(protocols: &[u8]) -> bool {
     protocols.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_identity;
+
+    #[test]
+    fn fields_of_identity_are_known_in_every_spelling() {
+        for name in ["X-Client-Cert-Subject", "x_client_cert_subject", "X-CLIENT_Cert-SAN"] {
+            assert!(names_identity(name.as_bytes()), "{name}");
+        }
+        assert!(!names_identity(b"X-Client-Cert"));
+        assert!(!names_identity(b"X-Client-Cert-Subject2"));
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -65,6 +65,8 @@ pub struct Control {
     stop: watch::Sender<bool>,
     /// Held during a reload: there is one at a time.
     reloading: Mutex<()>,
+    /// Held while a reload is put into service, and not while files are read for it.
+    swapping: Mutex<()>,
 }
 
 /// A configuration, and since when it is in service.
@@ -72,6 +74,11 @@ pub struct Control {
 struct LoadedConfig {
     config: Arc<Config>,
     at: SystemTime,
+}
+
+/// One reload at a time.
+struct Turn<'a> {
+    _held: MutexGuard<'a, ()>,
 }
 
 /// What a proxy is started with.
@@ -290,7 +297,8 @@ impl Control {
             draining: AtomicBool::new(false),
             reload_failed: AtomicBool::new(false),
             stop: watch::Sender::new(false),
-            reloading: Mutex::new(()),
+            reloading: Mutex::default(),
+            swapping: Mutex::default(),
         });
         control.announce_start();
         Ok(control)
@@ -314,7 +322,8 @@ impl Control {
     /// # Errors
     /// [`ReloadError`] says why nothing changed; it has been logged, and is among the [events](Self::events).
     pub fn reload(&self) -> Result<Diff, ReloadError> {
-        let outcome = self.load().and_then(|loaded| self.apply(loaded.config, loaded.warnings));
+        let turn = self.turn();
+        let outcome = self.load().and_then(|loaded| self.apply(&turn, loaded.config, loaded.warnings));
         self.reload_failed.store(outcome.is_err(), Ordering::Release);
         match &outcome {
             Ok(diff) => {
@@ -334,8 +343,19 @@ impl Control {
 
     /// Puts the configuration in service there again, after a file changed that it names.
     pub(crate) fn rebuild(&self) -> Result<(), ReloadError> {
+        let turn = self.turn();
         let config = Config::clone(&self.config());
-        self.apply(config, Vec::new()).map(|_| ())
+        self.apply(&turn, config, Vec::new()).map(|_| ())
+    }
+
+    /// The right to change what is in service. It is taken before anything is read: what was read earlier could
+    /// otherwise be put into service over something newer.
+    fn turn(&self) -> Turn<'_> {
+        Turn { _held: self.reloading.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    fn swap(&self) -> MutexGuard<'_, ()> {
+        self.swapping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self) -> Result<Loaded, ReloadError> {
@@ -345,16 +365,22 @@ impl Control {
         }
     }
 
-    fn apply(&self, config: Config, warnings: Vec<Diagnostic>) -> Result<Diff, ReloadError> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+    fn apply(
+        &self,
+        _turn: &Turn<'_>,
+        config: Config,
+        warnings: Vec<Diagnostic>,
+    ) -> Result<Diff, ReloadError> {
+        let before = self.config();
+        let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
+        let tls = tls::build(&config, &self.tls).map_err(ReloadError::Config)?;
+        // From here on no disk is waited for, so that a drain does not, either.
+        let _no_drain = self.swap();
         if self.is_draining() {
             return Err(ReloadError::Draining);
         }
-        let before = self.config();
-        let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
         let generation = self.snapshot().generation + 1;
         let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
-        let tls = tls::build(&config, &self.tls).map_err(ReloadError::Config)?;
         let compiled = compile::compile(&config, &tls, &self.registry, &surroundings);
         let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());
@@ -456,8 +482,8 @@ impl Control {
         if self.draining.swap(true, Ordering::AcqRel) {
             return;
         }
-        // A reload that is under way ends first; none begins any more.
-        let _no_reload = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reload that is being put into service ends first; no other is any more.
+        let _no_swap = self.swap();
         let connections = self.runtime.open_connections();
         tracing::info!(connections, "draining");
         self.events().push(EventKind::Draining, format!("draining {connections} connections"));

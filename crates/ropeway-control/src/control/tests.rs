@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
 use ropeway_config::Severity;
@@ -282,4 +283,27 @@ async fn an_access_log_that_cannot_be_written_refuses_the_reload_unless_it_was_t
     std::fs::create_dir(&inner).unwrap();
     assert!(lab.reload(&logging_to(&inner.join("other.log"))).is_ok());
     assert!(inner.join("other.log").exists());
+}
+
+/// Whoever reads the file holds up everybody else who would change something: a file that changed beside it, such as a
+/// list of revoked certificates, must not bring the configuration back that was read before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_later_is_put_into_service_later() {
+    let (a, b) = (origin('a').await, origin('b').await);
+    let lab = Lab::start(&file(&format!("\"{a}\""), ""));
+    let path = lab.directory.path().join("ropeway.toml");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let control = Arc::clone(&lab.control);
+    let reload = std::thread::spawn(move || control.reload());
+    // Opens once the reload has begun to read.
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    assert!(lab.control.reloading.try_lock().is_err(), "nobody else may begin");
+    let control = Arc::clone(&lab.control);
+    let rebuild = std::thread::spawn(move || control.rebuild());
+    pipe.write_all(file(&format!("\"{b}\""), "").as_bytes()).unwrap();
+    drop(pipe);
+    reload.join().unwrap().unwrap();
+    rebuild.join().unwrap().unwrap();
+    assert_eq!(lab.client().await.get().await, ok("b"));
 }

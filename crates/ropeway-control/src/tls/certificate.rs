@@ -20,6 +20,8 @@ pub(crate) struct Certificate {
     pub key: Arc<CertifiedKey>,
     /// What is known about it.
     pub facts: CertificateFacts,
+    /// Whether it is one of our own that no client accepts, until the one that was ordered is there.
+    pub is_placeholder: bool,
 }
 
 /// What an operator may want to know about a certificate.
@@ -76,7 +78,7 @@ impl Certificate {
             }
             Err(error) => return Err(FileProblem::new(cert, error)),
         }
-        Ok(Self { key: Arc::new(certified), facts })
+        Ok(Self { key: Arc::new(certified), facts, is_placeholder: false })
     }
 
     /// Whether this client can verify a signature of the key, with a suite of `offered` that both have.

@@ -61,7 +61,8 @@ impl Builder<'_> {
             profile.certificates.iter().map(|files| source(files, self.config.acme.as_ref())).collect();
         // Before they are read, so that no change in between is overlooked.
         let signature = Signature::of(store::files(&sources));
-        let store = CertificateStore::load(sources, Arc::clone(&provider)).map_err(|problem| {
+        let store = CertificateStore::load(sources, Arc::clone(&provider), &self.live.in_service());
+        let store = store.map_err(|problem| {
             complain(&problem, place_of(&problem, profile.certificates).unwrap_or(place))
         })?;
         let store = Arc::new(store);

@@ -12,28 +12,17 @@ use super::file::FileProblem;
 /// The subject, for whoever looks at it and wonders.
 const SUBJECT: &str = "Ropeway placeholder: a certificate has been ordered";
 
-/// The certificate in `file`, or one of our own for `hosts` that no client accepts. A connection is refused by the client
-/// then, which is better than a process that does not start.
-pub(super) fn or_ordered(
+/// A certificate of our own for `hosts` that no client accepts, in place of what will be in `file`. A connection is
+/// refused by the client then, which is better than a process that does not start.
+pub(super) fn make(
     file: &Path,
     hosts: &[String],
     provider: &CryptoProvider,
 ) -> Result<Certificate, FileProblem> {
-    let hosts_text = hosts.join(", ");
-    if file.exists() {
-        match Certificate::load(file, file, provider) {
-            Ok(certificate) => return Ok(certificate),
-            Err(problem) => tracing::error!("a certificate that was ordered cannot be used: {problem}"),
-        }
-    }
     tracing::warn!(
-        hosts = hosts_text,
+        hosts = hosts.join(", "),
         "no certificate yet: clients are shown a placeholder that none of them accepts"
     );
-    make(file, hosts, provider)
-}
-
-fn make(file: &Path, hosts: &[String], provider: &CryptoProvider) -> Result<Certificate, FileProblem> {
     let problem = |error: rcgen::Error| FileProblem::new(file, error);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(problem)?;
     let mut params = CertificateParams::new(hosts).map_err(problem)?;
@@ -41,5 +30,6 @@ fn make(file: &Path, hosts: &[String], provider: &CryptoProvider) -> Result<Cert
     params.distinguished_name.push(DnType::CommonName, SUBJECT);
     let certificate = params.self_signed(&key).map_err(problem)?;
     let secret = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Certificate::of(vec![certificate.der().clone()], secret, (file, file), provider)
+    let made = Certificate::of(vec![certificate.der().clone()], secret, (file, file), provider)?;
+    Ok(Certificate { is_placeholder: true, ..made })
 }

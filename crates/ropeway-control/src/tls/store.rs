@@ -40,21 +40,31 @@ pub(super) struct CertificateTable {
     /// By the name below which the wildcard stands.
     wildcard: HashMap<Box<str>, Vec<Arc<Certificate>>>,
     default: Vec<Arc<Certificate>>,
+    /// What is wrong with the file of a certificate that was ordered, and stayed in service for it.
+    stale: Option<FileProblem>,
 }
 
 impl CertificateStore {
-    /// Reads everything. `provider` has the suites that are offered.
+    /// Reads everything. `provider` has the suites that are offered. A certificate that was ordered is taken from those
+    /// `in_service` if its file is gone or broken: nobody but the proxy itself could mend it.
     pub(super) fn load(
         sources: Vec<CertificateSource>,
         provider: Arc<CryptoProvider>,
+        in_service: &[Arc<Certificate>],
     ) -> Result<Self, FileProblem> {
-        let table = CertificateTable::load(&sources, &provider)?;
+        let table = CertificateTable::load(&sources, &provider, in_service)?;
+        if let Some(problem) = &table.stale {
+            tracing::error!("a certificate that was ordered cannot be read, the one before stays: {problem}");
+        }
         Ok(Self { sources, provider, table: ArcSwap::from_pointee(table) })
     }
 
     /// Reads everything again. If any of it is bad, nothing changes.
     pub(super) fn reload(&self) -> Result<(), FileProblem> {
-        let table = CertificateTable::load(&self.sources, &self.provider)?;
+        let table = CertificateTable::load(&self.sources, &self.provider, &self.certificates())?;
+        if let Some(problem) = table.stale {
+            return Err(problem);
+        }
         self.table.store(Arc::new(table));
         Ok(())
     }
@@ -94,18 +104,26 @@ impl ResolvesServerCert for CertificateStore {
 }
 
 impl CertificateTable {
-    fn load(sources: &[CertificateSource], provider: &CryptoProvider) -> Result<Self, FileProblem> {
-        let mut all = Vec::new();
+    fn load(
+        sources: &[CertificateSource],
+        provider: &CryptoProvider,
+        in_service: &[Arc<Certificate>],
+    ) -> Result<Self, FileProblem> {
+        let (mut all, mut stale) = (Vec::new(), None);
         for source in sources {
             match source {
-                CertificateSource::Pair { cert, key } => all.push(Certificate::load(cert, key, provider)?),
+                CertificateSource::Pair { cert, key } => {
+                    all.push(Arc::new(Certificate::load(cert, key, provider)?));
+                }
                 CertificateSource::Directory(directory) => {
                     for (cert, key) in pairs_in(directory)? {
-                        all.push(Certificate::load(&cert, &key, provider)?);
+                        all.push(Arc::new(Certificate::load(&cert, &key, provider)?));
                     }
                 }
                 CertificateSource::Ordered { file, hosts } => {
-                    all.push(placeholder::or_ordered(file, hosts, provider)?);
+                    let (certificate, problem) = ordered(file, hosts, provider, in_service)?;
+                    all.push(certificate);
+                    stale = stale.or(problem);
                 }
             }
         }
@@ -113,7 +131,7 @@ impl CertificateTable {
             Some(CertificateSource::Directory(directory)) if all.is_empty() => {
                 Err(FileProblem::new(directory, "there is no certificate in it (`NAME.pem` or `NAME.crt`)"))
             }
-            _ => Ok(Self::of(all.into_iter().map(Arc::new).collect())),
+            _ => Ok(Self { stale, ..Self::of(all) }),
         }
     }
 
@@ -151,6 +169,27 @@ impl CertificateTable {
         let below = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
         self.exact.get(name.as_str()).or_else(below).map(Vec::as_slice)
     }
+}
+
+/// The certificate in `file`. While there is none that could be used, the one that is in service, with what is wrong; or a
+/// placeholder.
+fn ordered(
+    file: &Path,
+    hosts: &[String],
+    provider: &CryptoProvider,
+    in_service: &[Arc<Certificate>],
+) -> Result<(Arc<Certificate>, Option<FileProblem>), FileProblem> {
+    let problem = match Certificate::load(file, file, provider) {
+        Ok(certificate) => return Ok((Arc::new(certificate), None)),
+        Err(problem) => problem,
+    };
+    if let Some(before) = in_service.iter().find(|one| one.facts.source == file && !one.is_placeholder) {
+        return Ok((Arc::clone(before), Some(problem)));
+    }
+    if file.exists() {
+        tracing::error!("a certificate that was ordered cannot be used: {problem}");
+    }
+    Ok((Arc::new(placeholder::make(file, hosts, provider)?), None))
 }
 
 /// The certificates in a directory with their keys, by name.

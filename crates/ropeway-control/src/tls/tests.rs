@@ -309,3 +309,81 @@ fn policies_offer_what_they_say() {
     assert_eq!(counts, [(3, 4), (9, 4), (9, 5)]);
     assert_eq!(offered("modern").1[0], rustls::NamedGroup::X25519MLKEM768);
 }
+
+/// The storage may be on another machine, which may be away for a moment.
+#[test]
+fn a_certificate_that_was_ordered_stays_when_its_file_is_gone_or_broken() {
+    let authority = Authority::new();
+    let live = LiveTls::default();
+    let toml = "certificates = [{ acme = \"shop.example\" }]\n[acme]\nstorage = \"DIR/acme\"\nterms_agreed = true\n\
+                challenge = \"tls-alpn-01\"";
+    let config = authority.config(toml);
+    let put = |text: &str| {
+        let names = config.acme_sets().next().unwrap();
+        let file = crate::acme::certificate_file(config.acme.as_ref().unwrap(), names);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let listener = authority.listener(toml, &live);
+    assert_eq!(live.certificates().len(), 0, "a placeholder is no certificate");
+    authority.sign("site", &["shop.example"]);
+    let [cert, key] =
+        ["pem", "key"].map(|end| std::fs::read_to_string(authority.path(&format!("site.{end}"))).unwrap());
+    let file = put(&format!("{key}{cert}"));
+    live.look_twice();
+    let shown = |listener: &ListenerTls| {
+        handshake(listener, &Arc::new(authority.client(None)), "shop.example").unwrap().0
+    };
+    assert_eq!(shown(&listener), on_disk(&authority, "site"));
+    for broken in [false, true] {
+        if broken {
+            put("nothing")
+        } else {
+            std::fs::remove_file(&file).map(|()| file.clone()).unwrap()
+        };
+        live.look_twice();
+        assert_eq!(shown(&listener), on_disk(&authority, "site"));
+        assert!(live.problems()[0].contains("shop.example-"), "{:?}", live.problems());
+        assert_eq!(
+            shown(&authority.listener(toml, &live)),
+            on_disk(&authority, "site"),
+            "after a reload, too"
+        );
+    }
+}
+
+/// What stood in the way of a list of revoked certificates may be mended without a trace in the list itself.
+#[test]
+fn files_that_could_not_be_taken_are_tried_again() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    let live = LiveTls::default();
+    authority.listener(
+        "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]\n\
+         client_auth = { mode = \"required\", ca = \"DIR/ca.pem\" }",
+        &live,
+    );
+    std::fs::write(authority.path("ca.pem"), Authority::new().issuer.pem()).unwrap();
+    assert!(live.look_twice());
+    live.note_failure("something else is wrong");
+    assert!(!live.look_twice(), "not all the time");
+    assert!((0..100).any(|_| live.look_twice()), "but again");
+    live.note_failure("something else is wrong");
+    assert_eq!(live.exchanges(), (0, 1), "it is counted once");
+}
+
+#[test]
+fn a_change_of_who_may_read_a_file_is_a_change() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TestDirectory::new();
+    let file = directory.path().join("site.key");
+    std::fs::write(&file, "key").unwrap();
+    let before = Signature::of([file.clone()]);
+    // Clocks of file systems are coarse.
+    let is_seen = (0..1_000_000).any(|count: u32| {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600 + (count % 2) * 0o40)).unwrap();
+        Signature::of([file.clone()]) != before
+    });
+    assert!(is_seen);
+}

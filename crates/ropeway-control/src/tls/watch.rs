@@ -1,6 +1,7 @@
 //! Files that change: what is made of them is made again, and what was there stays if they are bad.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,7 +12,7 @@ use ropeway_proxy::challenges::Challenges;
 use tokio::time::MissedTickBehavior;
 
 use super::Built;
-use super::certificate::CertificateFacts;
+use super::certificate::{Certificate, CertificateFacts};
 use super::file::FileProblem;
 use super::store::CertificateStore;
 use super::tickets::{KeyRing, KeySource};
@@ -26,7 +27,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Days before the end of a certificate at which it is warned of.
 const WARN_AT: [u64; 3] = [30, 7, 1];
 
-/// What identifies the contents of files without reading them.
+/// Looks after which files that were bad are tried again although they look the same: what was wrong may have been
+/// something else.
+const RETRY_AFTER: u32 = 15;
+
+/// What identifies the contents of files without reading them, and who may read them: when something about each was
+/// changed, its number and its length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signature(BTreeMap<PathBuf, Option<(i64, i64, u64, u64)>>);
 
@@ -35,7 +41,7 @@ impl Signature {
     pub(super) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let look = |file: PathBuf| {
             let found = std::fs::metadata(&file).ok();
-            let facts = found.map(|found| (found.mtime(), found.mtime_nsec(), found.ino(), found.size()));
+            let facts = found.map(|found| (found.ctime(), found.ctime_nsec(), found.ino(), found.size()));
             (file, facts)
         };
         Self(files.into_iter().map(look).collect())
@@ -61,6 +67,18 @@ pub(super) enum Made {
     Snapshot,
 }
 
+impl fmt::Display for Made {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificates { listener, .. } => write!(out, "certificates of listener {listener}"),
+            Self::TicketKeys(_) => out.write_str("keys of tickets"),
+            Self::Snapshot => {
+                out.write_str("authorities, lists of revoked certificates, or certificates for servers")
+            }
+        }
+    }
+}
+
 /// What is made from files, and what they were like at the last attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
@@ -69,11 +87,13 @@ pub(super) struct Watched {
     /// What the last look saw, if that was something else.
     seen: Option<Signature>,
     problem: Option<String>,
+    /// Looks since the last attempt, if that failed.
+    idle_looks: u32,
 }
 
 impl Watched {
     pub(super) fn new(made: Made, applied: Signature) -> Self {
-        Self { made, applied, seen: None, problem: None }
+        Self { made, applied, seen: None, problem: None, idle_looks: 0 }
     }
 
     fn look(&self) -> Signature {
@@ -83,12 +103,12 @@ impl Watched {
         }
     }
 
-    /// Whether the files have changed, and come to rest.
+    /// Whether the files have changed, and come to rest; or were bad, and it is time to try again.
     fn is_due(&mut self) -> bool {
         let now = self.look();
         if now == self.applied {
             self.seen = None;
-            return false;
+            return self.is_retried();
         }
         if self.seen.as_ref() != Some(&now) {
             self.seen = Some(now);
@@ -96,7 +116,17 @@ impl Watched {
         }
         self.applied = now;
         self.seen = None;
+        self.idle_looks = 0;
         true
+    }
+
+    fn is_retried(&mut self) -> bool {
+        self.idle_looks = if self.problem.is_some() { self.idle_looks + 1 } else { 0 };
+        let is_time = self.idle_looks >= RETRY_AFTER;
+        if is_time {
+            self.idle_looks = 0;
+        }
+        is_time
     }
 }
 
@@ -104,12 +134,20 @@ impl Watched {
 #[derive(Debug, Default)]
 pub struct LiveTls {
     rings: Mutex<HashMap<(KeySource, Duration), Arc<KeyRing>>>,
-    watched: Mutex<Vec<Watched>>,
+    followed: Mutex<Followed>,
     challenges: Arc<Challenges>,
     exchanged: AtomicU64,
     refused: AtomicU64,
     /// Fingerprints and thresholds that were warned of.
     warned: Mutex<HashSet<(String, u64)>>,
+}
+
+/// What is watched for the configuration in service. Held for moments only: disks are not read meanwhile.
+#[derive(Debug, Default)]
+struct Followed {
+    /// How many configurations there were before.
+    generation: u64,
+    watched: Vec<Watched>,
 }
 
 /// A certificate in service.
@@ -142,34 +180,46 @@ impl LiveTls {
 
     /// Watches the files of what was put into service, instead of those before.
     pub(crate) fn follow(&self, built: Built) {
-        *lock(&self.watched) = built.watched;
+        let mut followed = lock(&self.followed);
+        *followed = Followed { generation: followed.generation + 1, watched: built.watched };
+        drop(followed);
         // What no configuration uses is held by nobody else.
         lock(&self.rings).retain(|_, ring| Arc::strong_count(ring) > 1);
         self.warn_of_expiry(SystemTime::now());
     }
 
-    /// The certificates in service, each once for its listener.
+    /// The certificates in service, each once for its listener. Placeholders are none.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateInUse> {
         let mut seen = HashSet::new();
-        let watched = lock(&self.watched);
-        let stores = watched.iter().filter_map(|one| match &one.made {
-            Made::Certificates { listener, store } => Some((listener, store)),
-            Made::TicketKeys(_) | Made::Snapshot => None,
-        });
-        let all = stores.flat_map(|(listener, store)| {
-            store.certificates().into_iter().map(move |certificate| CertificateInUse {
-                listener: Arc::clone(listener),
+        let all = self.stores().into_iter().flat_map(|(listener, store)| {
+            let real = store.certificates().into_iter().filter(|certificate| !certificate.is_placeholder);
+            real.map(move |certificate| CertificateInUse {
+                listener: Arc::clone(&listener),
                 facts: certificate.facts.clone(),
             })
         });
         all.filter(|one| seen.insert((Arc::clone(&one.listener), one.facts.fingerprint.clone()))).collect()
     }
 
+    /// The same with their keys, and placeholders.
+    pub(super) fn in_service(&self) -> Vec<Arc<Certificate>> {
+        self.stores().into_iter().flat_map(|(_, store)| store.certificates()).collect()
+    }
+
+    fn stores(&self) -> Vec<(Arc<str>, Arc<CertificateStore>)> {
+        let followed = lock(&self.followed);
+        let stores = followed.watched.iter().filter_map(|one| match &one.made {
+            Made::Certificates { listener, store } => Some((Arc::clone(listener), Arc::clone(store))),
+            Made::TicketKeys(_) | Made::Snapshot => None,
+        });
+        stores.collect()
+    }
+
     /// Why files that changed were not taken; what was there before them is in service.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        lock(&self.watched).iter().filter_map(|one| one.problem.clone()).collect()
+        lock(&self.followed).watched.iter().filter_map(|one| one.problem.clone()).collect()
     }
 
     /// How often changed files were taken, and how often refused.
@@ -181,44 +231,58 @@ impl LiveTls {
     /// Looks at every file. Answers whether the snapshot has to be made again.
     fn look(&self) -> bool {
         lock(&self.rings).values().for_each(|ring| ring.rotate(Instant::now(), SystemTime::now()));
-        let mut snapshot_is_due = false;
-        for one in lock(&self.watched).iter_mut() {
-            if !one.is_due() {
-                continue;
-            }
-            let outcome = match &one.made {
-                Made::Certificates { store, .. } => store.reload(),
-                Made::TicketKeys(ring) => ring.reload(),
-                Made::Snapshot => {
-                    snapshot_is_due = true;
-                    continue;
-                }
-            };
-            one.problem = self.note(outcome.map_err(|problem| problem.to_string()));
+        let (generation, mut watched) = {
+            let followed = lock(&self.followed);
+            (followed.generation, followed.watched.clone())
+        };
+        let due = watched.iter_mut().filter_map(|one| one.is_due().then(|| self.take(one)));
+        let snapshot_is_due = due.fold(false, |any, one| any | one);
+        let mut followed = lock(&self.followed);
+        // Another configuration has read its files by itself.
+        let is_current = followed.generation == generation;
+        if is_current {
+            followed.watched = watched;
         }
+        drop(followed);
         self.warn_of_expiry(SystemTime::now());
-        snapshot_is_due
+        snapshot_is_due && is_current
     }
 
-    fn note(&self, outcome: Result<(), String>) -> Option<String> {
+    /// Makes `one` again. Answers whether that takes the whole snapshot.
+    fn take(&self, one: &mut Watched) -> bool {
+        let outcome = match &one.made {
+            Made::Certificates { store, .. } => store.reload(),
+            Made::TicketKeys(ring) => ring.reload(),
+            Made::Snapshot => return true,
+        };
+        self.note(one, outcome.map_err(|problem| problem.to_string()));
+        false
+    }
+
+    fn note(&self, one: &mut Watched, outcome: Result<(), String>) {
         match outcome {
-            Ok(()) => {
-                self.exchanged.fetch_add(1, Relaxed);
-                tracing::info!("files of TLS changed and were taken into service");
-                None
-            }
+            Ok(()) => self.note_success(one),
+            // It has been said.
+            Err(problem) if one.problem.as_ref() == Some(&problem) => {}
             Err(problem) => {
                 self.refused.fetch_add(1, Relaxed);
-                tracing::error!("a changed file of TLS is bad, what was there before stays: {problem}");
-                Some(problem)
+                let what = &one.made;
+                tracing::error!(%what, "a changed file of TLS is bad, what was there before stays: {problem}");
+                one.problem = Some(problem);
             }
         }
     }
 
-    fn note_snapshot(&self, outcome: Result<(), String>) {
-        let problem = self.note(outcome);
-        for one in lock(&self.watched).iter_mut().filter(|one| matches!(one.made, Made::Snapshot)) {
-            one.problem.clone_from(&problem);
+    fn note_success(&self, one: &mut Watched) {
+        self.exchanged.fetch_add(1, Relaxed);
+        tracing::info!(what = %one.made, "files of TLS changed and were taken into service");
+        one.problem = None;
+    }
+
+    fn note_snapshot(&self, outcome: &Result<(), String>) {
+        let mut followed = lock(&self.followed);
+        for one in followed.watched.iter_mut().filter(|one| matches!(one.made, Made::Snapshot)) {
+            self.note(one, outcome.clone());
         }
     }
 
@@ -229,6 +293,7 @@ impl LiveTls {
                 let (name, file) = (facts.title(), facts.source.display());
                 match days {
                     0 => tracing::error!(%listener, name, %file, "a certificate has expired"),
+                    1 => tracing::warn!(%listener, name, %file, "a certificate expires in less than a day"),
                     days => {
                         tracing::warn!(%listener, name, %file, "a certificate expires in less than {days} days");
                     }
@@ -263,9 +328,9 @@ pub(crate) async fn run(control: Weak<Control>) {
 }
 
 fn look(control: &Control) {
-    if control.tls().look() {
+    if !control.is_draining() && control.tls().look() {
         let outcome = control.rebuild().map_err(|error| error.summary());
-        control.tls().note_snapshot(outcome);
+        control.tls().note_snapshot(&outcome);
     }
 }
 
@@ -278,5 +343,10 @@ impl LiveTls {
     /// Two looks, by which a change that has come to rest is taken.
     pub(super) fn look_twice(&self) -> bool {
         self.look() | self.look()
+    }
+
+    /// The snapshot could not be made again.
+    pub(super) fn note_failure(&self, why: &str) {
+        self.note_snapshot(&Err(why.to_owned()));
     }
 }

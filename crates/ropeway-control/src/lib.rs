@@ -34,5 +34,6 @@ mod signals;
 mod task;
 mod ticker;
 pub mod tls;
+mod whole_file;
 
 pub use control::Control;

@@ -11,13 +11,15 @@
 //! Files appear whole: they are written under another name first. Only their owner can read them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use ropeway_config::schema;
 use rustix::fs::{FlockOperation, flock};
+
+use crate::whole_file::{self, PRIVATE};
 
 const ACCOUNT: &str = "account.json";
 const LOCK: &str = "lock";
@@ -95,7 +97,7 @@ impl Storage {
         create_private_directory(&self.directory)?;
         let mut options = OpenOptions::new();
         let file =
-            options.create(true).write(true).truncate(false).mode(0o600).open(self.directory.join(LOCK))?;
+            options.create(true).write(true).truncate(false).mode(PRIVATE).open(self.directory.join(LOCK))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // Nobody orders, so that these are of a process that is gone.
@@ -117,22 +119,9 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Puts a file there, whole or not at all, which only its owner can read.
+/// Puts a file there that only its owner can read. Only who holds the lock does so.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Only who holds the lock writes, so that nobody else has a file of this name; one that is left over is of a process
-    // that is gone.
-    let draft = directory.join(format!(".{name}.new"));
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(directory)?.sync_all()
+    whole_file::write(path, bytes, PRIVATE)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -168,20 +157,6 @@ mod tests {
         assert!(storage.try_lock().unwrap().is_some());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(storage.directory()), mode(&storage.directory().join(LOCK))), (0o700, 0o600));
-    }
-
-    #[test]
-    fn files_are_private_and_replaced_whole() {
-        let directory = TestDirectory::new();
-        let path = directory.path().join("account.json");
-        assert_eq!(read_if_there(&path).unwrap(), None);
-        fs::write(directory.path().join(".account.json.new"), "left over").unwrap();
-        for text in ["one", "two"] {
-            write_private(&path, text.as_bytes()).unwrap();
-            assert_eq!(read_if_there(&path).unwrap().unwrap(), text.as_bytes());
-        }
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left over");
     }
 
     #[test]

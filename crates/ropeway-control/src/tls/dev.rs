@@ -1,8 +1,7 @@
 //! Certificates for trying things out: an authority of one's own, and what it signs.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
+
+use crate::whole_file::{self, PRIVATE, PUBLIC};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,8 +53,8 @@ pub fn create(directory: &Path, names: &[String]) -> io::Result<DevCertificates>
     let certificate = leaf(&made.names)?
         .signed_by(&key, &Issuer::new(authority, authority_key))
         .map_err(io::Error::other)?;
-    write(&made.key, &key.serialize_pem(), 0o600)?;
-    write(&made.certificate, &certificate.pem(), 0o644)?;
+    whole_file::write(&made.key, key.serialize_pem().as_bytes(), PRIVATE)?;
+    whole_file::write(&made.certificate, certificate.pem().as_bytes(), PUBLIC)?;
     Ok(made)
 }
 
@@ -71,16 +72,24 @@ fn all_names(extra: &[String]) -> Vec<String> {
 fn authority(directory: &Path, new: bool) -> io::Result<(CertificateParams, KeyPair)> {
     let (pem, key_pem) = (directory.join("ca.pem"), directory.join("ca.key"));
     let params = authority_params()?;
-    if !new {
-        let key = KeyPair::from_pem(&fs::read_to_string(&key_pem)?);
-        let key = key.map_err(|error| io::Error::other(format!("{}: {error}", key_pem.display())))?;
-        return Ok((params, key));
+    let key = if new { new_authority_key(&key_pem)? } else { authority_key(&key_pem)? };
+    // It may be missing beside a key that is there. With the same key and name it is the same authority.
+    if new || !pem.exists() {
+        let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+        whole_file::write(&pem, certificate.pem().as_bytes(), PUBLIC)?;
     }
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
-    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
-    write(&key_pem, &key.serialize_pem(), 0o600)?;
-    write(&pem, &certificate.pem(), 0o644)?;
     Ok((params, key))
+}
+
+fn new_authority_key(path: &Path) -> io::Result<KeyPair> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
+    whole_file::write(path, key.serialize_pem().as_bytes(), PRIVATE)?;
+    Ok(key)
+}
+
+fn authority_key(path: &Path) -> io::Result<KeyPair> {
+    let key = KeyPair::from_pem(&fs::read_to_string(path)?);
+    key.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
 }
 
 /// The same each time, so that what is signed later names the authority that was made before.
@@ -109,15 +118,6 @@ fn subject(name: &str) -> DistinguishedName {
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, name);
     subject
-}
-
-/// Writes a file that nobody sees half of.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(beside, path)
 }
 
 #[cfg(test)]
@@ -164,5 +164,15 @@ mod tests {
             let mode = fs::metadata(directory.path().join(key)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{key}");
         }
+    }
+
+    #[test]
+    fn what_an_interrupted_run_left_is_made_whole() {
+        let directory = TestDirectory::new();
+        let first = create(directory.path(), &[]).unwrap();
+        fs::remove_file(&first.authority).unwrap();
+        let second = create(directory.path(), &[]).unwrap();
+        assert!(!second.new_authority);
+        verify(&second, "localhost").unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::python;
+use crate::python::Environment;
 use crate::tempdir::TempDir;
 
 /// A server, and everything that it says about the calls it holds. Its methods are described in `grpc_server.py`.
@@ -49,7 +49,7 @@ impl Server {
     }
 
     fn started_with(arguments: &[&Path]) -> Self {
-        let mut process = Process::start(python::program("grpc_server.py").args(arguments));
+        let mut process = Process::start(Environment::GRPC.program("grpc_server.py").args(arguments));
         let address = process.wait_for_line("the gRPC server listens", |line| {
             line.strip_prefix("listening on ")?.parse().ok()
         });
@@ -174,7 +174,7 @@ pub fn start(address: SocketAddr, calls: &[Call], authority: Option<&Path>) -> C
     let list = directory.file("calls.json");
     std::fs::write(&list, Value::Array(calls.iter().map(|call| call.0.clone()).collect()).to_string())
         .unwrap();
-    let mut command = python::program("grpc_client.py");
+    let mut command = Environment::GRPC.program("grpc_client.py");
     let host = if authority.is_some() { "localhost".to_owned() } else { address.ip().to_string() };
     command.arg(format!("{host}:{}", address.port())).arg(list).args(authority);
     Client { process: Process::start(&mut command), _calls: directory }

@@ -39,6 +39,7 @@ pub struct Running {
     pub proxy: Proxy,
     origins: Vec<Origin>,
     workers: usize,
+    surroundings: Surroundings,
     directory: TempDir,
 }
 
@@ -126,7 +127,8 @@ impl Lab {
         let path = directory.file("ropeway.toml");
         write_config(&path, &self.config, self.workers, &self.origins, directory.path());
         let proxy = Proxy::start(&path, &self.surroundings);
-        Running { proxy, origins: self.origins, workers: self.workers, directory }
+        let Self { origins, workers, surroundings, .. } = self;
+        Running { proxy, origins, workers, surroundings, directory }
     }
 }
 
@@ -221,6 +223,13 @@ impl Running {
         let before = self.generation();
         self.request_reload(config);
         eventually("the reload", || (self.generation() != before).then_some(()));
+    }
+
+    /// Ends the process in an orderly way and starts another one with the same files. Ports are others.
+    pub fn restart(&mut self) {
+        self.proxy.signal(Signal::TERM);
+        assert!(self.proxy.wait().success(), "{}", self.proxy.transcript());
+        self.proxy = Proxy::start(self.proxy.config(), &self.surroundings);
     }
 
     /// The generation of the configuration in use.

@@ -31,6 +31,7 @@ pub mod h2;
 pub mod lab;
 pub mod load;
 pub mod message;
+pub mod openssl;
 pub mod origin;
 pub mod process;
 pub mod program;

@@ -33,9 +33,16 @@ impl Program {
     /// A program by its name, with arguments separated by spaces.
     #[must_use]
     pub fn new(line: &str) -> Self {
-        let limit = format!("{}", PATIENCE.as_secs() * 2);
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=1", &limit]).args(line.split_whitespace());
+        let mut command = limited();
+        command.args(line.split_whitespace());
+        Self { command, input: Vec::new() }
+    }
+
+    /// A program with its arguments, as a command that was not started.
+    #[must_use]
+    pub fn of(of: &Command) -> Self {
+        let mut command = limited();
+        command.arg(of.get_program()).args(of.get_args());
         Self { command, input: Vec::new() }
     }
 
@@ -80,6 +87,12 @@ impl Program {
         assert!(output.status.code() != Some(127), "a program is missing, `./test` installs it: {err}");
         Output { status: output.status, out: output.stdout, err }
     }
+}
+
+fn limited() -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=1", &(PATIENCE.as_secs() * 2).to_string()]);
+    command
 }
 
 impl Output {

@@ -44,11 +44,15 @@ impl Authority {
     /// When no key can be made; so do all functions here.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut params = parameters(&[], name, now() - DAY, LIFE);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
-        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+        Self { issuer: CertifiedIssuer::self_signed(of_authority(name), key).unwrap() }
+    }
+
+    /// An authority that this one has certified.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::signed_by(of_authority(name), key, &self.issuer).unwrap() }
     }
 
     /// Its own certificate (PEM).
@@ -140,6 +144,13 @@ impl Identity {
 
     fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
+    }
+
+    /// With the certificate of its authority behind its own.
+    #[must_use]
+    pub fn with_chain(mut self, authority: &Authority) -> Self {
+        self.cert += &authority.pem();
+        self
     }
 
     /// The certificate itself, as it goes over the wire.
@@ -293,6 +304,13 @@ fn parameters(names: &[&str], common_name: &str, from: Duration, life: Duration)
     params.not_after = date_time_ymd(1970, 1, 1) + from + life;
     params.use_authority_key_identifier_extension = true;
     params.serial_number = Some(serial());
+    params
+}
+
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = parameters(&[], name, now() - DAY, LIFE);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
 

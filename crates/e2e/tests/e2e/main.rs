@@ -43,6 +43,7 @@ mod threats_tls;
 mod timeouts;
 mod tls_certificates;
 mod tls_clients;
+mod tls_scanner;
 mod tls_servers;
 mod tunnels;
 mod upstreams;

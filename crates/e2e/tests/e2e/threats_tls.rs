@@ -8,6 +8,7 @@ use ropeway_e2e::h2::connection::Connection;
 use ropeway_e2e::h2::frame::code::PROTOCOL_ERROR;
 use ropeway_e2e::h2::frame::headers;
 use ropeway_e2e::h2::rules::{expect_going_on, expect_refused};
+use ropeway_e2e::openssl::s_client;
 use ropeway_e2e::tls::{Authority, ClientSide, ServerSide};
 use ropeway_e2e::tls_site::{HOST, Site, TLS};
 use ropeway_e2e::wire::find;
@@ -221,16 +222,6 @@ impl TwoHosts {
             .file("ca.pem", &self.authority.pem())
             .file("clients.pem", &self.clients.pem())
     }
-}
-
-fn s_client(lab: &Running, host: &str, options: &str) -> Program {
-    Program::new("openssl s_client -ign_eof -CAfile")
-        .argument(lab.file("ca.pem"))
-        .args(["-connect", &lab.proxy.address("web").to_string(), "-servername", host])
-        .args(
-            options.split_whitespace().map(|option| option.replace("@dir", &lab.file("").to_string_lossy())),
-        )
-        .input(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn file(server: &AcmeServer, storage: &Path, hosts: &str, acme: &str) -> String 
         "[acme]\ndirectory = \"{directory}\"\nstorage = \"{storage}\"\nterms_agreed = true\nca = \"roots.pem\"\n{acme}\n\
          [listener.web]\nbind = \"127.0.0.1:0\"\n\
          [listener.secure]\nbind = \"127.0.0.1:0\"\n\
-         tls = {{ certificates = [{{ acme = {hosts} }}], handshake_timeout = \"300ms\" }}\n\
+         tls = {{ certificates = [{{ acme = {hosts} }}] }}\n\
          [[route]]\nupstream = \"app\"\n[upstream.app]\nservers = [@all]\n",
         directory = server.directory(),
         storage = storage.display(),
@@ -192,6 +192,47 @@ fn a_host_that_cannot_be_proved_is_named() {
     assert!(error.contains("shop.example: connection: the host has no address"), "{error}");
 }
 
+/// Authorities lock out who fails too often in an hour, however often a process is started in it.
+#[test]
+fn a_process_that_is_started_again_does_not_order_at_once_what_was_refused() {
+    let (server, storage) = (AcmeServer::start(), TempDir::new());
+    let start = || lab(&server, storage.path(), &format!("\"{HOST}\""), "").start();
+    for _ in 0..2 {
+        let lab = start();
+        let error =
+            eventually("the refusal is known", || status(&lab)["last_error"].as_str().map(str::to_owned));
+        assert!(error.contains("the host has no address"), "{error}");
+        assert_eq!((&status(&lab)["failures"], server.orders().len()), (&1.into(), 1));
+    }
+    let authority = std::fs::read_dir(storage.path()).unwrap().next().unwrap().unwrap().path();
+    let files = std::fs::read_dir(authority).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "failed")).collect();
+    // Who has mended what was wrong takes the record away.
+    let lab = start();
+    eventually("it waits", || status(&lab)["last_error"].as_str().map(drop));
+    server.http_is_at(lab.proxy.address("web"));
+    std::fs::remove_file(&records[0]).unwrap();
+    wait_for_certificate(&lab, &server, HOST);
+    assert_eq!((records.len(), server.orders().len()), (1, 2));
+}
+
+/// Whether a certificate is there has to be known: who orders one for every fault of a disk gets none in the end.
+#[test]
+fn nothing_is_ordered_while_the_storage_cannot_be_read() {
+    let (server, storage) = (AcmeServer::start(), TempDir::new());
+    drop(with_certificate(&server, storage.path(), ""));
+    let authority = std::fs::read_dir(storage.path()).unwrap().next().unwrap().unwrap().path();
+    let files = std::fs::read_dir(authority).unwrap().map(|entry| entry.unwrap().path());
+    let certificate =
+        files.into_iter().find(|file| file.extension().is_some_and(|end| end == "pem")).unwrap();
+    std::fs::remove_file(&certificate).unwrap();
+    std::fs::create_dir(&certificate).unwrap();
+    let lab = lab(&server, storage.path(), &format!("\"{HOST}\""), "").start();
+    let error = eventually("it is said", || status(&lab)["last_error"].as_str().map(str::to_owned));
+    assert!(error.starts_with("the storage cannot be used: "), "{error}");
+    assert_eq!(server.orders().len(), 1);
+}
+
 #[test]
 fn a_host_that_is_added_by_a_reload_gets_a_certificate() {
     let (server, storage) = (AcmeServer::start(), TempDir::new());
@@ -245,7 +286,9 @@ fn an_unknown_token_is_a_path_like_any_other() {
 fn a_stalled_handshake_for_a_challenge_has_the_deadline_of_any_other() {
     let (server, storage, gate) = (AcmeServer::start(), TempDir::new(), Gate::new());
     server.hold_validations(&gate);
-    let lab = lab(&server, storage.path(), &format!("\"{HOST}\""), "challenge = \"tls-alpn-01\"").start();
+    let text = file(&server, storage.path(), &format!("\"{HOST}\""), "challenge = \"tls-alpn-01\"");
+    let text = text.replace("}] }", "}], handshake_timeout = \"2s\" }");
+    let lab = Lab::new().config(&text).file("roots.pem", &server.roots()).origins(1).start();
     eventually("the order is under way", || server.tokens_under_way().pop());
     let mut hello = Vec::new();
     let config = ClientSide::trusting(server.issuer()).alpn(&["acme-tls/1"]).config();

@@ -38,7 +38,7 @@ pub(super) async fn open(authority: &Authority, _lock: &StorageLock) -> Result<A
     let (account, credentials) = builder(authority)?.create(&new, directory, external.as_ref()).await?;
     let path = authority.storage.account_file();
     let bytes = serde_json::to_vec(&credentials).map_err(OrderError::refused)?;
-    storage::write_private(&path, &bytes).map_err(|error| OrderError::storage(&path, &error))?;
+    storage::write_private(&path, &bytes).map_err(|error| OrderError::storage(&path, &error).lost())?;
     tracing::info!(directory = %config.directory, account = account.id(), "made an account with the authority");
     Ok(account)
 }

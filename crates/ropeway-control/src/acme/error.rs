@@ -13,13 +13,28 @@ pub(super) enum OrderError {
     Unreachable(String),
     /// The authority said no, or something that makes no sense.
     Refused(String),
-    /// A file of ours cannot be read or written.
+    /// A file of ours cannot be read or written; the authority has made nothing for us that would be lost by it.
     Storage(String),
+    /// The authority made something that did not get into the storage. It counts how many it makes.
+    Lost(String),
 }
 
 impl OrderError {
     pub(super) fn refused(why: impl fmt::Display) -> Self {
         Self::Refused(why.to_string())
+    }
+
+    /// The same, where what the authority made is lost.
+    pub(super) fn lost(self) -> Self {
+        match self {
+            Self::Unreachable(_) | Self::Storage(_) => Self::Lost(self.to_string()),
+            Self::Refused(_) | Self::Lost(_) => self,
+        }
+    }
+
+    /// Whether it may be tried again in a moment, because nobody counts.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Storage(_))
     }
 
     pub(super) fn storage(path: &Path, error: &io::Error) -> Self {
@@ -33,6 +48,7 @@ impl fmt::Display for OrderError {
             Self::Unreachable(why) => write!(f, "the authority cannot be reached: {why}"),
             Self::Refused(why) => write!(f, "the authority refused: {why}"),
             Self::Storage(why) => write!(f, "the storage cannot be used: {why}"),
+            Self::Lost(why) => write!(f, "what the authority made is lost: {why}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Looks after one certificate: orders it, and orders the next one in time.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -9,11 +10,12 @@ use instant_acme::CertificateIdentifier;
 use ropeway_proxy::challenges::Challenges;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 use super::error::OrderError;
 use super::order::{self, Wanted};
 use super::schedule::{self, Window};
-use super::storage::{self, StorageLock};
+use super::storage::{self, Failures, Storage, StorageLock, waiting};
 use super::{Authority, OrderCounts, OrderedCertificate, account, lock};
 use crate::current::Current;
 use crate::events::EventKind;
@@ -22,8 +24,11 @@ use crate::tls::Certificate;
 /// How often to look whether another process has finished an order.
 const OTHERS_TURN: Duration = Duration::from_secs(1);
 
+/// How often to look whether the record of failures was removed.
+const OTHERS_PAUSE: Duration = Duration::from_secs(5);
+
 /// How long to leave the file alone at most: another process may have put a new one there.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// When to ask again for a window, after the authority did not give one.
 const NO_WINDOW_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
@@ -46,15 +51,24 @@ pub(super) struct Keeper {
     /// Where in the time that is good for a renewal this one happens; new dice for every certificate.
     fraction: f64,
     asked: Option<Asked>,
-    /// When the next order may be placed, whatever the authority says: one that says too much must not be flooded.
-    soonest: SystemTime,
+    /// When the next order may be placed, whatever the authority says: one that says too much must not be flooded. By
+    /// the clock that nobody sets.
+    soonest: Instant,
+    /// What was wrong with the certificate that is there, which is said once.
+    complaint: Option<String>,
+    /// Failures in a row that nobody counts.
+    outages: u32,
+    /// When this process last began an order, as in the record of failures.
+    began: Option<u64>,
+    /// The order of another process, or of one before this one, for which this one has said that it waits.
+    waits_for: Option<u64>,
 }
 
 /// What the authority said about the renewal of a certificate.
 struct Asked {
     fingerprint: String,
     window: Option<Window>,
-    again: SystemTime,
+    again: Instant,
 }
 
 impl Keeper {
@@ -77,7 +91,11 @@ impl Keeper {
             current,
             fraction: dice(),
             asked: None,
-            soonest: SystemTime::UNIX_EPOCH,
+            soonest: Instant::now(),
+            complaint: None,
+            outages: 0,
+            began: None,
+            waits_for: None,
         }
     }
 
@@ -91,16 +109,18 @@ impl Keeper {
 
     /// Orders, if it is time. Returns for how long there is nothing to do.
     async fn turn(&mut self) -> Duration {
-        let found = self.read();
+        let found = match self.read() {
+            Ok(found) => found,
+            Err(error) => return self.failed(&error),
+        };
         let due = match &found {
             Some(certificate) => self.due(certificate).await,
             None => SystemTime::now(),
         };
-        let due = due.max(self.soonest);
-        self.note_state(found.as_ref(), due);
-        if let Ok(left) = due.duration_since(SystemTime::now())
-            && !left.is_zero()
-        {
+        let is_due = due <= SystemTime::now();
+        let left = until(due).max(self.soonest.saturating_duration_since(Instant::now()));
+        self.note_state(found.as_ref(), is_due, left);
+        if !left.is_zero() {
             return left.min(LONGEST_PAUSE);
         }
         let lock = match self.authority.storage.try_lock() {
@@ -111,32 +131,97 @@ impl Keeper {
             }
         };
         // Whoever had the lock before may have done it.
-        if fingerprint(self.read().as_ref()) != fingerprint(found.as_ref()) {
-            return Duration::ZERO;
+        match self.read() {
+            Ok(now) if fingerprint(now.as_ref()) == fingerprint(found.as_ref()) => {}
+            Ok(_) => return Duration::ZERO,
+            Err(error) => return self.failed(&error),
         }
-        let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(found.as_ref(), &lock)).await;
-        match ordered.unwrap_or_else(|_| Err(OrderError::refused("the order was not complete in time"))) {
-            Ok(()) => self.succeeded(),
+        match self.try_order(found.as_ref(), &lock).await {
+            Ok(pause) => pause,
             Err(error) => self.failed(&error),
         }
     }
 
-    /// The certificate that is there. One that is broken counts for none.
-    fn read(&self) -> Option<Certificate> {
-        if !self.file.exists() {
+    /// Orders, unless somebody else was refused not long ago. Keeps a record of it in the storage before, since the
+    /// authority counts, whatever becomes of this process. Returns for how long there is nothing to do.
+    async fn try_order(
+        &mut self,
+        old: Option<&Certificate>,
+        lock: &StorageLock,
+    ) -> Result<Duration, OrderError> {
+        let record = Storage::failures_file(&self.file);
+        let problem = |error: io::Error| OrderError::storage(&record, &error);
+        let before = Failures::read(&record).map_err(problem)?;
+        if let Some(pause) = self.pause_of_others(&before, &record) {
+            return Ok(pause);
+        }
+        let began = seconds_since_1970();
+        let mut failures = Failures { count: before.count.saturating_add(1), last: began, error: None };
+        failures.write(&record).map_err(problem)?;
+        self.began = Some(began);
+        let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(old, lock)).await;
+        let ordered =
+            ordered.unwrap_or_else(|_| Err(OrderError::refused("the order was not complete in time")));
+        let pause = match &ordered {
+            Ok(()) => self.succeeded(),
+            Err(error) if error.is_free() => self.failed(error),
+            Err(error) => self.refused(error, failures.count),
+        };
+        failures = match ordered {
+            Ok(()) => Failures::default(),
+            Err(error) if error.is_free() => before,
+            Err(error) => Failures { error: Some(error.to_string()), ..failures },
+        };
+        // Otherwise the next order comes a little later than it could.
+        let _ = failures.write(&record);
+        Ok(pause)
+    }
+
+    /// What is left of the pause after an order that another process placed in vain, or this one before it was started
+    /// again.
+    fn pause_of_others(&mut self, failures: &Failures, record: &Path) -> Option<Duration> {
+        if failures.count == 0 || self.began == Some(failures.last) {
             return None;
         }
-        let read = Certificate::load(&self.file, &self.file, &aws_lc_rs::default_provider());
-        read.map_err(
-            |error| tracing::error!(%error, "a certificate that was ordered is broken; ordering another"),
-        )
-        .ok()
+        let last = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(failures.last))?;
+        let left = schedule::rest_of_pause((failures.count, last), SystemTime::now(), self.began.is_none());
+        if left.is_zero() {
+            return None;
+        }
+        let error = failures.error.as_deref().unwrap_or("it was not completed");
+        if self.waits_for.replace(failures.last) != Some(failures.last) {
+            tracing::warn!(
+                names = self.names.join(", "),
+                seconds = left.as_secs(),
+                file = %record.display(),
+                "an order failed not long ago, waiting; remove the file to order at once: {error}"
+            );
+        }
+        let mut state = lock(&self.state);
+        state.failures = state.failures.max(failures.count);
+        state.last_error = Some(error.to_owned());
+        state.next_order = Some(SystemTime::now() + left);
+        Some(left.min(OTHERS_PAUSE))
+    }
+
+    /// The certificate that is there. One that is broken counts for none; but whether there is one has to be known.
+    fn read(&mut self) -> Result<Option<Certificate>, OrderError> {
+        let there = storage::read_if_there(&self.file);
+        if there.map_err(|error| OrderError::storage(&self.file, &error))?.is_none() {
+            return Ok(None);
+        }
+        let read = waiting(|| Certificate::load(&self.file, &self.file, &aws_lc_rs::default_provider()));
+        let complaint = read.as_ref().err().map(ToString::to_string);
+        if let Some(error) = complaint.as_ref().filter(|_| complaint != self.complaint) {
+            tracing::error!(error, "a certificate that was ordered is broken; ordering another");
+        }
+        self.complaint = complaint;
+        Ok(read.ok())
     }
 
     async fn due(&mut self, certificate: &Certificate) -> SystemTime {
         let facts = &certificate.facts;
-        let now = SystemTime::now();
-        let fresh = |asked: &Asked| asked.fingerprint == facts.fingerprint && now < asked.again;
+        let fresh = |asked: &Asked| asked.fingerprint == facts.fingerprint && Instant::now() < asked.again;
         if !self.asked.as_ref().is_some_and(fresh) {
             self.asked = Some(self.ask(certificate).await);
         }
@@ -158,7 +243,7 @@ impl Keeper {
             }
         };
         let fingerprint = certificate.facts.fingerprint.clone();
-        Asked { fingerprint, window, again: SystemTime::now() + pause }
+        Asked { fingerprint, window, again: Instant::now() + pause }
     }
 
     async fn renewal_info(
@@ -185,19 +270,24 @@ impl Keeper {
         };
         let pem = order::place(&account, &wanted, &self.challenges).await?;
         storage::write_private(&self.file, pem.as_bytes())
-            .map_err(|error| OrderError::storage(&self.file, &error))
+            .map_err(|error| OrderError::storage(&self.file, &error).lost())
     }
 
-    fn note_state(&self, found: Option<&Certificate>, due: SystemTime) {
+    fn note_state(&self, found: Option<&Certificate>, is_due: bool, left: Duration) {
         let mut state = lock(&self.state);
         state.not_after = found.map(|certificate| certificate.facts.not_after);
-        state.next_order = Some(due);
+        state.next_order = Some(SystemTime::now() + left);
+        if !is_due {
+            // Whoever ordered it.
+            (state.failures, state.last_error) = (0, None);
+        }
     }
 
     fn succeeded(&mut self) -> Duration {
         self.orders.succeeded.fetch_add(1, Relaxed);
         self.fraction = dice();
-        self.soonest = SystemTime::now() + SHORTEST_LIFE;
+        self.outages = 0;
+        self.soonest = Instant::now() + SHORTEST_LIFE;
         let mut state = lock(&self.state);
         (state.failures, state.last_error) = (0, None);
         let names = self.names.join(", ");
@@ -206,27 +296,48 @@ impl Keeper {
         Duration::ZERO
     }
 
-    fn failed(&self, error: &OrderError) -> Duration {
+    /// Something went wrong that nobody counts.
+    fn failed(&mut self, error: &OrderError) -> Duration {
+        self.outages = self.outages.saturating_add(1);
+        self.note_failure(error, schedule::pause(self.outages, true, dice()))
+    }
+
+    /// The authority said no, `count` times in a row.
+    fn refused(&mut self, error: &OrderError, count: u32) -> Duration {
+        self.outages = 0;
+        self.note_failure(error, schedule::pause(count, false, dice()))
+    }
+
+    fn note_failure(&mut self, error: &OrderError, pause: Duration) -> Duration {
         self.orders.failed.fetch_add(1, Relaxed);
+        self.soonest = Instant::now() + pause;
         let mut state = lock(&self.state);
         state.failures = state.failures.saturating_add(1);
-        let unreachable = matches!(error, OrderError::Unreachable(_));
-        let pause = schedule::pause(state.failures, unreachable, dice());
         state.last_error = Some(error.to_string());
         state.next_order = Some(SystemTime::now() + pause);
         let names = self.names.join(", ");
         tracing::error!(
             names,
+            directory = %self.authority.config.directory,
             seconds = pause.as_secs(),
             "no certificate could be ordered, trying again: {error}"
         );
         self.current.events().push(EventKind::OrderFailed, format!("no certificate for {names}: {error}"));
-        pause
+        pause.min(LONGEST_PAUSE)
     }
 }
 
 fn fingerprint(certificate: Option<&Certificate>) -> Option<&str> {
     certificate.map(|certificate| certificate.facts.fingerprint.as_str())
+}
+
+/// How long it is until then, by the wall clock.
+fn until(moment: SystemTime) -> Duration {
+    moment.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Somewhere from 0 to 1.

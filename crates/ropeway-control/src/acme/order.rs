@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
     OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -53,9 +53,15 @@ pub(super) async fn place(
     drop(answers);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(OrderError::refused)?;
     let request = certificate_request(wanted.names, &key).map_err(OrderError::refused)?;
-    order.finalize_csr(&request).await?;
-    let chain = order.poll_certificate(&retries).await?;
+    let chain =
+        finish(&mut order, &request, &retries).await.map_err(|error| OrderError::from(error).lost())?;
     Ok(format!("{}{chain}", key.serialize_pem()))
+}
+
+/// From here on there may be a certificate, whether it gets here or not.
+async fn finish(order: &mut Order, request: &[u8], retries: &RetryPolicy) -> Result<String, Error> {
+    order.finalize_csr(request).await?;
+    order.poll_certificate(retries).await
 }
 
 /// Tells the authority which certificate is replaced (RFC 9773 section 5), unless it does not want to hear it.

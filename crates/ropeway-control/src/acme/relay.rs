@@ -19,19 +19,19 @@ pub(super) const SPREAD: Duration = Duration::from_millis(2_500);
 
 /// Answers the challenges in the storage, for as long as each is there.
 pub(super) async fn run(authority: Arc<Authority>, challenges: Arc<Challenges>) {
-    let mut answers: HashMap<PathBuf, Answer> = HashMap::new();
+    // Nothing for those that cannot be answered, which is said once.
+    let mut answers: HashMap<PathBuf, Option<Answer>> = HashMap::new();
     loop {
         let files = authority.storage.challenges();
         answers.retain(|file, _| files.contains(file));
         for file in files.into_iter().filter(|file| !answers.contains_key(file)).collect::<Vec<_>>() {
             // One that has just been taken away again needs no answer.
             let Ok(Some(text)) = storage::read_if_there(&file) else { continue };
-            match Answer::parse(&challenges, &String::from_utf8_lossy(&text)) {
-                Ok(answer) => drop(answers.insert(file, answer)),
-                Err(error) => {
-                    tracing::warn!(file = %file.display(), %error, "a challenge cannot be answered");
-                }
-            }
+            let answer = Answer::parse(&challenges, &String::from_utf8_lossy(&text));
+            let answer = answer.inspect_err(
+                |error| tracing::warn!(file = %file.display(), %error, "a challenge cannot be answered"),
+            );
+            answers.insert(file, answer.ok());
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -13,6 +13,9 @@ const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10 * 60);
 const REFUSAL_PAUSE: Duration = MINUTE;
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// The longest pause for a process that did not fail itself. Let's Encrypt gives back one failure in twelve minutes.
+const LONGEST_PAUSE_AFTER_START: Duration = Duration::from_secs(15 * 60);
+
 /// The time in which an authority would like a certificate to be renewed (RFC 9773 section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
@@ -34,13 +37,27 @@ pub(super) fn by_lifetime(not_before: SystemTime, not_after: SystemTime, fractio
     not_before + life.mul_f64(2.0 / 3.0 - 0.05 * fraction.clamp(0.0, 1.0))
 }
 
-/// How long to wait after the `failures`th failure in a row, 1 being the first.
-pub(super) fn pause(failures: u32, unreachable: bool, fraction: f64) -> Duration {
+/// How long to wait after the `failures`th failure in a row, 1 being the first; less if the authority does not count it.
+pub(super) fn pause(failures: u32, is_free: bool, fraction: f64) -> Duration {
     let (first, longest) =
-        if unreachable { (OUTAGE_PAUSE, LONGEST_OUTAGE_PAUSE) } else { (REFUSAL_PAUSE, LONGEST_PAUSE) };
+        if is_free { (OUTAGE_PAUSE, LONGEST_OUTAGE_PAUSE) } else { (REFUSAL_PAUSE, LONGEST_PAUSE) };
     let doubled = first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
     // Up to a quarter more or less, so that processes that failed together do not come back together.
     doubled.min(longest).mul_f64(0.75 + 0.5 * fraction.clamp(0.0, 1.0))
+}
+
+/// What is left at `now` of the pause after `failures` refusals, the latest of them at `last`, seen by another process or by
+/// one before this one. Who was started since, perhaps because something was mended, does not wait for hours.
+pub(super) fn rest_of_pause(
+    (failures, last): (u32, SystemTime),
+    now: SystemTime,
+    was_started_since: bool,
+) -> Duration {
+    // A clock that was set back must not make a pause of years.
+    let Ok(waited) = now.duration_since(last) else { return Duration::ZERO };
+    let whole = pause(failures, false, 0.5);
+    let whole = if was_started_since { whole.min(LONGEST_PAUSE_AFTER_START) } else { whole };
+    whole.saturating_sub(waited)
 }
 
 /// When to ask for the window again, within the limits that RFC 9773 section 4.3.3 gives as an example.
@@ -88,6 +105,18 @@ mod tests {
         assert_eq!(pause(1, true, 0.5), OUTAGE_PAUSE);
         assert_eq!(pause(u32::MAX, true, 0.5), LONGEST_OUTAGE_PAUSE);
         assert!(pause(3, false, 0.0) < pause(3, false, 1.0));
+    }
+
+    #[test]
+    fn a_pause_goes_on_in_another_process() {
+        let rest = |failures, seconds, was_started_since| {
+            let now = START + days(1) + Duration::from_secs(seconds);
+            rest_of_pause((failures, START + days(1)), now, was_started_since).as_secs()
+        };
+        assert_eq!([rest(1, 0, true), rest(1, 59, true), rest(1, 61, true)], [60, 1, 0]);
+        assert_eq!([rest(9, 60, true), rest(9, 60, false)], [14 * 60, 255 * 60]);
+        let set_back = rest_of_pause((9, START + days(365)), START, false);
+        assert_eq!(set_back, Duration::ZERO, "the clock was set back");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!     4f0c(...).challenge                              what an authority is answered, while it is looking
 //!     account.json                                    the account with its key
 //!     shop.example.com-3f2a91bc04d5e677.pem           a key and its chain, by the first name and a hash of all
+//!     shop.example.com-3f2a91bc04d5e677.failed        why no certificate could be ordered, how often and when
 //! ```
 //!
 //! Files appear whole: they are written under another name first. Only their owner can read them.
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use ropeway_config::schema;
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::whole_file::{self, PRIVATE};
 
@@ -27,6 +30,9 @@ const LOCK: &str = "lock";
 /// What the name of a file with a challenge ends with.
 const CHALLENGE: &str = "challenge";
 
+/// What the name of a file with failures ends with.
+const FAILED: &str = "failed";
+
 /// Bytes of the hash in the name of a file: enough that no two sets of names meet.
 const NAME_HASH: usize = 8;
 
@@ -34,6 +40,37 @@ const NAME_HASH: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Storage {
     directory: PathBuf,
+}
+
+/// Orders for one set of names that the authority refused, one after the other. An order that is under way counts, too, so
+/// that a process that ends in the middle of it does not begin anew each time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failures {
+    /// How many.
+    pub count: u32,
+    /// When the last one began, in seconds since 1970.
+    pub last: u64,
+    /// What the last one failed with; nothing as long as nobody knows.
+    pub error: Option<String>,
+}
+
+impl Failures {
+    /// What is in the file; nothing if it is broken.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let text = read_if_there(path)?.unwrap_or_default();
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
+    }
+
+    /// Puts it there, or takes the file away if there are none.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        if self.count > 0 {
+            return write_private(path, &serde_json::to_vec(self)?);
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The right to order, until it is dropped or the process ends.
@@ -78,6 +115,11 @@ impl Storage {
         self.directory.join(format!("{first}-{hash}.pem"))
     }
 
+    /// Where failures are kept of orders for the certificate in this file.
+    pub(super) fn failures_file(certificate: &Path) -> PathBuf {
+        certificate.with_extension(FAILED)
+    }
+
     /// Where a challenge is kept while it is to be answered.
     pub(super) fn challenge_file(&self, key_authorization: &str) -> PathBuf {
         // A token has nothing in it that a name of a file must not have (RFC 8555 section 8.1), but who knows.
@@ -87,13 +129,19 @@ impl Storage {
 
     /// The challenges that are to be answered, those of other processes among them.
     pub(super) fn challenges(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let is_challenge = |path: &PathBuf| path.extension().is_some_and(|end| end == CHALLENGE);
-        entries.map(|entry| entry.path()).filter(is_challenge).collect()
+        waiting(|| {
+            let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(is_challenge).collect()
+        })
     }
 
     /// The right to order; `None` while another process, or another order of this one, has it.
     pub(super) fn try_lock(&self) -> io::Result<Option<StorageLock>> {
+        waiting(|| self.try_lock_now())
+    }
+
+    fn try_lock_now(&self) -> io::Result<Option<StorageLock>> {
         create_private_directory(&self.directory)?;
         let mut options = OpenOptions::new();
         let file =
@@ -112,7 +160,7 @@ impl Storage {
 
 /// The contents of a file; `None` when there is none.
 pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match waiting(|| fs::read(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -121,7 +169,15 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Puts a file there that only its owner can read. Only who holds the lock does so.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    whole_file::write(path, bytes, PRIVATE)
+    waiting(|| whole_file::write(path, bytes, PRIVATE))
+}
+
+/// Waits for a disk, perhaps of another machine, which holds up no other task of the control plane.
+pub(super) fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -157,6 +213,22 @@ mod tests {
         assert!(storage.try_lock().unwrap().is_some());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(storage.directory()), mode(&storage.directory().join(LOCK))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn failures_are_kept_until_there_are_none() {
+        let directory = TestDirectory::new();
+        let path = Storage::failures_file(&directory.path().join("a.example-00.pem"));
+        assert_eq!(path.file_name().unwrap(), "a.example-00.failed");
+        assert_eq!(Failures::read(&path).unwrap(), Failures::default());
+        let failures = Failures { count: 2, last: 1_700_000_000, error: Some("no".to_owned()) };
+        failures.write(&path).unwrap();
+        assert_eq!(Failures::read(&path).unwrap(), failures);
+        Failures::default().write(&path).unwrap();
+        Failures::default().write(&path).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "{").unwrap();
+        assert_eq!(Failures::read(&path).unwrap(), Failures::default(), "broken");
     }
 
     #[test]

@@ -43,6 +43,8 @@ mod threats_tls;
 mod timeouts;
 mod tls_certificates;
 mod tls_clients;
+mod tls_key_kinds;
+mod tls_resumption;
 mod tls_scanner;
 mod tls_servers;
 mod tunnels;

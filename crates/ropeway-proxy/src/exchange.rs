@@ -242,7 +242,7 @@ fn take_open(
     }
     if upstream.settings.http2 {
         if let Some(stream) = pool.multiplexer.stream(now_ms) {
-            let link = ServerLink::on_multiplexed(stream, server.live.moves());
+            let link = ServerLink::on_multiplexed(stream, server.live.moves(), exchange.reuse);
             return Poll::Ready(Some(Box::new(link)));
         }
         exchange.opening_turn = Some(ready!(pool.multiplexer.poll_turn(cx)));

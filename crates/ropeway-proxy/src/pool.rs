@@ -22,10 +22,10 @@ pub(crate) struct ServerLink {
 }
 
 impl ServerLink {
-    /// A stream on a connection that carries other requests, too.
-    pub fn on_multiplexed(stream: Stream, moves: u64) -> Self {
-        // The server may have given the connection up by now, as with one that was used before.
-        Self { served: 1, ..Self::new(Link::of_stream(stream), moves) }
+    /// A stream on a connection that carries other requests, too. `may_be_stale` says that the server may have given the
+    /// connection up by now, as with one that was used before, and that one failure would be laid to that.
+    pub fn on_multiplexed(stream: Stream, moves: u64, may_be_stale: bool) -> Self {
+        Self { served: u64::from(may_be_stale), ..Self::new(Link::of_stream(stream), moves) }
     }
 
     /// A connection that was just opened.

@@ -1,17 +1,18 @@
-//! A client's end of an HTTP/2 connection.
+//! One end of an HTTP/2 connection to the proxy.
 //!
 //! It answers SETTINGS and PING as RFC 9113 demands, keeps the books of flow control in both directions and fails the
-//! test when the server breaks a rule. What the test itself sends may be anything.
+//! test when the proxy breaks a rule. What the test itself sends may be anything. What only one of the ends does is in
+//! [`client`](crate::h2::client) and [`server`](crate::h2::server).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Debug;
 use std::io;
 
-use crate::client::Client;
 use crate::h2::exchange::Exchange;
-use crate::h2::frame::{self, Frame, LARGEST_WINDOW, LEAST_MAX_FRAME, PREFACE, flag, kind, setting};
-use crate::h2::hpack::{Block, Reader};
+use crate::h2::frame::{self, Frame, LARGEST_WINDOW, LEAST_MAX_FRAME, flag, kind, setting};
+use crate::h2::hpack::Reader;
 use crate::h2::window::Windows;
-use crate::message::Response;
+use crate::message::Fields;
 use crate::wire::Wire;
 
 /// How the TCP connection ended.
@@ -34,16 +35,43 @@ pub struct GoAway {
     pub debug: String,
 }
 
-/// One HTTP/2 connection to the proxy.
-pub struct Connection {
+/// What came on one stream, judged as it arrives.
+pub trait Incoming: Clone + Debug + Default {
+    /// Whether the proxy opens streams, and not we.
+    const OPENED_BY_PEER: bool;
+
+    /// Takes note of a field block.
+    ///
+    /// # Panics
+    /// When it is not what may come now; so do the others.
+    fn take_fields(&mut self, fields: Fields, ends: bool);
+
+    /// Takes note of a piece of the body.
+    fn take_data(&mut self, bytes: &[u8], ends: bool);
+
+    /// Takes note of RST_STREAM.
+    fn take_reset(&mut self, code: u32);
+
+    /// The code of RST_STREAM.
+    fn reset(&self) -> Option<u32>;
+
+    /// Whether nothing more may come.
+    fn is_over(&self) -> bool;
+
+    /// All that matters, for messages of failure.
+    fn summary(&self) -> String;
+}
+
+/// One HTTP/2 connection: of a client to the proxy, or with [`Call`](crate::h2::Call) of the proxy to a server.
+pub struct Connection<I = Exchange> {
     /// The bytes.
     pub wire: Wire,
     /// Whether windows are opened again as DATA arrives.
     pub gives_credit: bool,
     /// Whether PING and SETTINGS are answered.
     pub answers: bool,
-    /// The settings of the server.
-    pub server_settings: BTreeMap<u16, u32>,
+    /// The settings of the proxy.
+    pub peer_settings: BTreeMap<u16, u32>,
     /// Every GOAWAY, in order.
     pub goaways: Vec<GoAway>,
     /// The payloads of acknowledged PINGs, in order.
@@ -52,14 +80,14 @@ pub struct Connection {
     pub settings_acks: usize,
     /// How many frames came, by their type.
     pub seen: BTreeMap<u8, usize>,
-    exchanges: BTreeMap<u32, Exchange>,
+    pub(super) streams: BTreeMap<u32, I>,
     block: Option<OpenBlock>,
     reader: Reader,
     receiving: Windows,
     sending: Windows,
-    /// Window sizes that shrink only when the server has acknowledged them.
+    /// Window sizes that shrink only when the proxy has acknowledged them.
     unacknowledged: VecDeque<Option<u32>>,
-    next_stream: u32,
+    pub(super) next_stream: u32,
     end: Option<End>,
 }
 
@@ -69,53 +97,19 @@ struct OpenBlock {
     bytes: Vec<u8>,
 }
 
-impl Connection {
-    /// Connects, with windows that never get in the way, and exchanges SETTINGS.
-    ///
-    /// # Panics
-    /// When the server does not speak HTTP/2.
-    #[track_caller]
-    #[must_use]
-    pub fn open(client: &Client) -> Self {
-        let settings = [(setting::ENABLE_PUSH, 0), (setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)];
-        let mut connection = Self::open_with(client, &settings);
-        connection.send(&[frame::window_update(0, LARGEST_WINDOW - 65_535)]);
-        connection
-    }
-
-    /// Connects with settings of the test's choice and exchanges SETTINGS.
-    ///
-    /// # Panics
-    /// When the server does not speak HTTP/2.
-    #[track_caller]
-    #[must_use]
-    pub fn open_with(client: &Client, settings: &[(u16, u32)]) -> Self {
-        let mut connection = Self::silent(client);
-        connection.send_bytes(PREFACE);
-        connection.send(&[frame::settings(settings)]);
-        connection.until("the server's SETTINGS and its acknowledgement", |connection| {
-            (connection.settings_acks == 1 && connection.has_settings()).then_some(())
-        });
-        connection
-    }
-
-    /// Connects and sends nothing.
-    ///
-    /// # Panics
-    /// When the connection is refused.
-    #[track_caller]
-    #[must_use]
-    pub fn silent(client: &Client) -> Self {
+impl<I: Incoming> Connection<I> {
+    /// An end of a connection on which nothing was sent.
+    pub(super) fn over(wire: Wire) -> Self {
         Self {
-            wire: client.connect().wire,
+            wire,
             gives_credit: true,
             answers: true,
-            server_settings: BTreeMap::new(),
+            peer_settings: BTreeMap::new(),
             goaways: Vec::new(),
             pongs: Vec::new(),
             settings_acks: 0,
             seen: BTreeMap::new(),
-            exchanges: BTreeMap::new(),
+            streams: BTreeMap::new(),
             block: None,
             reader: Reader::default(),
             receiving: Windows::default(),
@@ -126,15 +120,15 @@ impl Connection {
         }
     }
 
-    /// Whether the server's SETTINGS came.
+    /// Whether the SETTINGS of the proxy came.
     #[must_use]
     pub fn has_settings(&self) -> bool {
         self.seen.contains_key(&kind::SETTINGS)
     }
 
-    /// A setting of the server, or what holds without it (RFC 9113 section 6.5.2); `u32::MAX` for no limit.
+    /// A setting of the proxy, or what holds without it (RFC 9113 section 6.5.2); `u32::MAX` for no limit.
     #[must_use]
-    pub fn server_setting(&self, id: u16) -> u32 {
+    pub fn peer_setting(&self, id: u16) -> u32 {
         let default = match id {
             setting::HEADER_TABLE_SIZE => 4096,
             setting::ENABLE_PUSH => 1,
@@ -143,7 +137,7 @@ impl Connection {
             setting::MAX_CONCURRENT_STREAMS | setting::MAX_HEADER_LIST_SIZE => u32::MAX,
             _ => 0,
         };
-        self.server_settings.get(&id).copied().unwrap_or(default)
+        self.peer_settings.get(&id).copied().unwrap_or(default)
     }
 
     /// Sends frames in one write.
@@ -166,36 +160,14 @@ impl Connection {
         self.wire.send(bytes).is_ok()
     }
 
-    /// A stream that was never used; each call gives another.
-    pub fn new_stream(&mut self) -> u32 {
-        self.next_stream += 2;
-        self.next_stream - 2
-    }
-
-    /// Sends a request without a body on a new stream.
-    #[track_caller]
-    pub fn start(&mut self, block: Block) -> u32 {
-        let stream = self.new_stream();
-        self.send(&[frame::headers(stream, block).end()]);
-        stream
-    }
-
-    /// Sends the head of a request whose body is to come.
-    #[track_caller]
-    pub fn start_with_body(&mut self, block: Block) -> u32 {
-        let stream = self.new_stream();
-        self.send(&[frame::headers(stream, block)]);
-        stream
-    }
-
-    /// Sends a piece of a body as the windows of the server allow, reading meanwhile.
+    /// Sends a piece of a body as the windows of the proxy allow, reading meanwhile.
     ///
     /// # Panics
     /// When the connection ends before all is sent.
     #[track_caller]
     pub fn send_body(&mut self, stream: u32, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let left = self.until("the server opens its window", |connection| {
+            let left = self.until("the proxy opens its window", |connection| {
                 usize::try_from(connection.sending.left(stream)).ok().filter(|left| *left > 0)
             });
             let (now, later) = bytes.split_at(left.min(LEAST_MAX_FRAME).min(bytes.len()));
@@ -204,57 +176,15 @@ impl Connection {
         }
     }
 
-    /// How much the server lets us send on a stream now.
+    /// How much the proxy lets us send on a stream now.
     pub fn may_send(&mut self, stream: u32) -> i64 {
         self.sending.left(stream)
     }
 
-    /// Ends a request body.
+    /// Ends a body.
     #[track_caller]
     pub fn finish(&mut self, stream: u32) {
         self.send(&[frame::data(stream, []).end()]);
-    }
-
-    /// GET, and its whole response.
-    #[track_caller]
-    #[must_use]
-    pub fn get(&mut self, path: &str) -> Response {
-        let stream = self.start(Block::get(path));
-        self.response(stream)
-    }
-
-    /// A request with a body, and its whole response.
-    #[track_caller]
-    #[must_use]
-    pub fn request(&mut self, block: Block, body: &[u8]) -> Response {
-        let stream = self.start_with_body(block);
-        self.send_body(stream, body);
-        self.finish(stream);
-        self.response(stream)
-    }
-
-    /// The whole response on a stream.
-    ///
-    /// # Panics
-    /// When the stream is reset or the connection ends before.
-    #[track_caller]
-    pub fn response(&mut self, stream: u32) -> Response {
-        let exchange = self.outcome(stream);
-        assert_eq!(exchange.reset.filter(|_| !exchange.ended), None, "{exchange:?}");
-        exchange.response.expect("a stream that ended has a response")
-    }
-
-    /// The head of the final response on a stream; more of it may be to come.
-    ///
-    /// # Panics
-    /// When the stream is reset or the connection ends before.
-    #[track_caller]
-    pub fn response_head(&mut self, stream: u32) -> Response {
-        self.until("a response head", |connection| {
-            let exchange = connection.exchange(stream);
-            assert_eq!(exchange.reset, None, "{exchange:?}");
-            exchange.response.clone()
-        })
     }
 
     /// What became of a stream, when that is known.
@@ -262,7 +192,7 @@ impl Connection {
     /// # Panics
     /// When the connection ends before.
     #[track_caller]
-    pub fn outcome(&mut self, stream: u32) -> Exchange {
+    pub fn outcome(&mut self, stream: u32) -> I {
         self.until(&format!("the end of stream {stream}"), |connection| {
             Some(connection.exchange(stream)).filter(|exchange| exchange.is_over()).cloned()
         })
@@ -270,14 +200,14 @@ impl Connection {
 
     /// What came on a stream until now.
     #[must_use]
-    pub fn exchange(&self, stream: u32) -> &Exchange {
-        self.exchanges.get(&stream).unwrap_or_else(|| panic!("stream {stream} was never opened"))
+    pub fn exchange(&self, stream: u32) -> &I {
+        self.streams.get(&stream).unwrap_or_else(|| panic!("stream {stream} was never opened"))
     }
 
     /// How many streams are over.
     #[must_use]
     pub fn streams_over(&self) -> usize {
-        self.exchanges.values().filter(|exchange| exchange.is_over()).count()
+        self.streams.values().filter(|exchange| exchange.is_over()).count()
     }
 
     /// Whether the connection was seen to end.
@@ -298,7 +228,7 @@ impl Connection {
     #[track_caller]
     pub fn expect_reset(&mut self, stream: u32, codes: &[u32]) {
         let exchange = self.outcome(stream);
-        assert!(exchange.reset.is_some_and(|code| codes.contains(&code)), "not {codes:?}: {exchange:?}");
+        assert!(exchange.reset().is_some_and(|code| codes.contains(&code)), "not {codes:?}: {exchange:?}");
     }
 
     /// Asserts that the server says GOAWAY with one of the codes and closes the connection.
@@ -351,7 +281,8 @@ impl Connection {
     /// Everything known, for messages of failure.
     #[must_use]
     pub fn summary(&self) -> String {
-        let streams: Vec<String> = self.exchanges.iter().map(|(id, seen)| summary_of(*id, seen)).collect();
+        let streams: Vec<String> =
+            self.streams.iter().map(|(id, seen)| format!("{id}: {}", seen.summary())).collect();
         format!(
             "end {:?}, GOAWAY {:?}, frames by type {:?}, streams {streams:?}, unread {:?}",
             self.end,
@@ -376,7 +307,7 @@ impl Connection {
     fn note_sent(&mut self, frame: &Frame) {
         let stream = frame.stream & LARGEST_WINDOW;
         if stream != 0 && matches!(frame.kind, kind::HEADERS | kind::DATA) {
-            self.exchanges.entry(stream).or_default();
+            self.streams.entry(stream).or_default();
             self.next_stream = self.next_stream.max((stream | 1).saturating_add(2));
         }
         match frame.kind {
@@ -436,6 +367,9 @@ impl Connection {
     }
 
     fn take_headers(&mut self, frame: &Frame) {
+        if I::OPENED_BY_PEER && !self.streams.contains_key(&frame.stream) {
+            self.admit(frame.stream);
+        }
         let _ = self.opened(frame);
         let ends_stream = frame.has(flag::END_STREAM);
         self.block = Some(OpenBlock { stream: frame.stream, ends_stream, bytes: Vec::new() });
@@ -450,14 +384,12 @@ impl Connection {
             return;
         }
         let fields = self.reader.read(block.bytes);
-        let exchange = self.exchanges.get_mut(&block.stream).expect("HEADERS were checked");
+        let exchange = self.streams.get_mut(&block.stream).expect("HEADERS were checked");
         exchange.take_fields(fields, block.ends_stream);
     }
 
     fn take_reset(&mut self, frame: &Frame) {
-        let exchange = self.opened(frame);
-        assert_eq!(exchange.reset, None, "reset twice: {frame:?}");
-        exchange.reset = Some(frame.number_at(0));
+        self.opened(frame).take_reset(frame.number_at(0));
     }
 
     fn take_settings(&mut self, frame: &Frame) {
@@ -472,7 +404,7 @@ impl Connection {
             if id == setting::INITIAL_WINDOW_SIZE {
                 self.sending.set_initial(value);
             }
-            self.server_settings.insert(id, value);
+            self.peer_settings.insert(id, value);
         }
         if self.answers {
             let _ = self.try_send(&[frame::settings_ack()]);
@@ -496,8 +428,15 @@ impl Connection {
         assert!(window <= LARGEST_WINDOW.into(), "a window of {window}");
     }
 
-    fn opened(&mut self, frame: &Frame) -> &mut Exchange {
-        let found = self.exchanges.get_mut(&frame.stream);
+    /// RFC 9113 section 5.1.1.
+    fn admit(&mut self, stream: u32) {
+        assert!(stream % 2 == 1 && stream >= self.next_stream, "stream {stream} is no new one of a client");
+        self.next_stream = stream + 2;
+        self.streams.insert(stream, I::default());
+    }
+
+    fn opened(&mut self, frame: &Frame) -> &mut I {
+        let found = self.streams.get_mut(&frame.stream);
         found.unwrap_or_else(|| panic!("a frame on a stream that was never opened: {frame:?}"))
     }
 }
@@ -520,9 +459,4 @@ fn read_goaway(frame: &Frame) -> GoAway {
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
-fn summary_of(stream: u32, seen: &Exchange) -> String {
-    let status = seen.response.as_ref().map(|response| response.status);
-    format!("{stream}: status {status:?}, ended {}, reset {:?}", seen.ended, seen.reset)
 }

@@ -1,5 +1,6 @@
 //! What came back on one stream, judged as it arrives (RFC 9113 section 8).
 
+use crate::h2::connection::Incoming;
 use crate::message::{Fields, Response};
 use crate::wire::Body;
 
@@ -33,37 +34,6 @@ impl Exchange {
         self.response.as_ref().map_or(0, |response| response.body.data.len())
     }
 
-    /// Takes note of a field block.
-    ///
-    /// # Panics
-    /// When it is not what may come now.
-    pub fn take_fields(&mut self, fields: Fields, ends: bool) {
-        assert!(!self.is_over(), "a field block after the end: {fields:?}");
-        fields.iter().for_each(|(name, value)| judge_field(name, value));
-        self.ended = ends;
-        match &mut self.response {
-            Some(response) => {
-                assert!(ends, "trailers without END_STREAM: {fields:?}");
-                assert!(fields.iter().all(|(name, _)| !name.starts_with(':')), "pseudo trailers: {fields:?}");
-                response.body.trailers = fields;
-                self.judge_length();
-            }
-            None => self.take_head(head(fields), ends),
-        }
-    }
-
-    /// Takes note of a piece of the body.
-    ///
-    /// # Panics
-    /// When none may come now.
-    pub fn take_data(&mut self, bytes: &[u8], ends: bool) {
-        assert!(!self.is_over(), "DATA after the end");
-        let response = self.response.as_mut().expect("DATA only after a final response");
-        response.body.data.extend(bytes);
-        self.ended = ends;
-        self.judge_length();
-    }
-
     fn take_head(&mut self, head: Response, ends: bool) {
         if head.status / 100 == 1 {
             assert!(!ends, "an interim response ended the stream: {head:?}");
@@ -87,6 +57,51 @@ impl Exchange {
     }
 }
 
+impl Incoming for Exchange {
+    const OPENED_BY_PEER: bool = false;
+
+    fn take_fields(&mut self, fields: Fields, ends: bool) {
+        assert!(!self.is_over(), "a field block after the end: {fields:?}");
+        fields.iter().for_each(|(name, value)| judge_field(name, value));
+        self.ended = ends;
+        match &mut self.response {
+            Some(response) => {
+                assert!(ends, "trailers without END_STREAM: {fields:?}");
+                assert!(fields.iter().all(|(name, _)| !name.starts_with(':')), "pseudo trailers: {fields:?}");
+                response.body.trailers = fields;
+                self.judge_length();
+            }
+            None => self.take_head(head(fields), ends),
+        }
+    }
+
+    fn take_data(&mut self, bytes: &[u8], ends: bool) {
+        assert!(!self.is_over(), "DATA after the end");
+        let response = self.response.as_mut().expect("DATA only after a final response");
+        response.body.data.extend(bytes);
+        self.ended = ends;
+        self.judge_length();
+    }
+
+    fn take_reset(&mut self, code: u32) {
+        assert_eq!(self.reset, None, "reset twice");
+        self.reset = Some(code);
+    }
+
+    fn reset(&self) -> Option<u32> {
+        self.reset
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over()
+    }
+
+    fn summary(&self) -> String {
+        let status = self.response.as_ref().map(|response| response.status);
+        format!("status {status:?}, ended {}, reset {:?}", self.ended, self.reset)
+    }
+}
+
 /// A response head out of its fields: `:status` first, and nothing else with a colon.
 fn head(mut fields: Fields) -> Response {
     let rendered: String = fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
@@ -104,7 +119,7 @@ fn head(mut fields: Fields) -> Response {
 }
 
 /// RFC 9113 section 8.2.1 and 8.2.2.
-fn judge_field(name: &str, value: &str) {
+pub(super) fn judge_field(name: &str, value: &str) {
     let plain = name.strip_prefix(':').unwrap_or(name);
     let name_is_good = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && byte != b':';
     assert!(!plain.is_empty() && plain.bytes().all(name_is_good), "field name {name:?}");

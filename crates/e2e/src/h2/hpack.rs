@@ -49,6 +49,12 @@ impl Block {
         Self::of(&[(":method", method), (":scheme", "http"), (":path", path), (":authority", "example.com")])
     }
 
+    /// The pseudo-header field of a response.
+    #[must_use]
+    pub fn response(status: &str) -> Self {
+        Self::of(&[(":status", status)])
+    }
+
     /// The fields of a WebSocket over HTTP/2 (RFC 8441 section 4).
     #[must_use]
     pub fn extended_connect(protocol: &str, path: &str) -> Self {

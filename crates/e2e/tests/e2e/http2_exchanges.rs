@@ -471,7 +471,7 @@ fn large_fields_both_ways() {
 #[test]
 fn too_many_fields_are_431() {
     let (lab, mut connection) = connected(Origin::saying("1"));
-    assert_ne!(connection.server_setting(setting::MAX_HEADER_LIST_SIZE), u32::MAX, "the limit is announced");
+    assert_ne!(connection.peer_setting(setting::MAX_HEADER_LIST_SIZE), u32::MAX, "the limit is announced");
     let block =
         (0..200).fold(Block::get("/hostile"), |block, number| block.field(format!("x-{number}"), "v"));
     let stream = connection.start(block);

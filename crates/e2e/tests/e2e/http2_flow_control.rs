@@ -222,7 +222,7 @@ fn data_beyond_the_window_of_a_stream_is_an_error() {
         .with("http2 = { prior_knowledge = true, stream_window = \"1KiB\" }", "", "")
         .start();
     let mut connection = Connection::open(&lab.client());
-    assert_eq!(connection.server_setting(setting::INITIAL_WINDOW_SIZE), 1024);
+    assert_eq!(connection.peer_setting(setting::INITIAL_WINDOW_SIZE), 1024);
     let stream = connection.start_with_body(Block::post("/hostile"));
     connection.send(&[data(stream, vec![0; 2048]).end()]);
     while connection.exchange(stream).reset.is_none() && connection.step() {}

@@ -175,7 +175,7 @@ fn streams_beyond_the_limit_are_refused() {
         .with("http2 = { prior_knowledge = true, max_concurrent_streams = 10 }", "", "")
         .start();
     let mut connection = Connection::open(&lab.client());
-    assert_eq!(connection.server_setting(setting::MAX_CONCURRENT_STREAMS), 10);
+    assert_eq!(connection.peer_setting(setting::MAX_CONCURRENT_STREAMS), 10);
     let held: Vec<u32> = (0..10).map(|_| connection.start(Block::get("/held"))).collect();
     let refused = connection.start(Block::get("/hostile"));
     connection.expect_reset(refused, &[REFUSED_STREAM, PROTOCOL_ERROR]);
@@ -204,7 +204,7 @@ fn a_thousand_streams_one_after_the_other() {
 fn as_many_streams_as_announced() {
     let lab = lab(holding_origin()).start();
     let mut connection = Connection::open(&lab.client());
-    let most = connection.server_setting(setting::MAX_CONCURRENT_STREAMS);
+    let most = connection.peer_setting(setting::MAX_CONCURRENT_STREAMS);
     assert!((100..=1_000).contains(&most), "RFC 9113 section 6.5.2 wants at least 100: {most}");
     let streams: Vec<u32> = (0..most).map(|_| connection.start(Block::get("/held"))).collect();
     lab.origin(1).wait_for_requests(streams.len());

@@ -57,7 +57,7 @@ fn expect_echo(connection: &mut Connection, stream: u32, total: &[u8]) {
 #[test]
 fn the_server_says_that_it_can() {
     let (_lab, connection) = connected(echoes());
-    assert_eq!(connection.server_setting(setting::ENABLE_CONNECT_PROTOCOL), 1);
+    assert_eq!(connection.peer_setting(setting::ENABLE_CONNECT_PROTOCOL), 1);
 }
 
 #[test]

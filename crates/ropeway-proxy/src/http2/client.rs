@@ -15,9 +15,11 @@ use super::transport::Transport;
 use crate::link::Link;
 use crate::worker::Worker;
 
-/// Bytes of a response that may be under way on one stream, and on all streams of a connection.
+/// Bytes of a response that may be under way on one stream.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes that may be under way on all streams of a connection: the most there is. A smaller window would fill with responses
+/// that clients do not read, and stop the responses to others; each of those is held back by the window of its stream.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Bytes of a decompressed field section.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// Bytes of a request body that wait for a stream to be written.
@@ -169,7 +171,7 @@ impl Drop for OpeningTurn {
 pub(crate) fn was_refused(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<h2::Error>());
     error.is_some_and(|error| {
-        error.reason() == Some(Reason::REFUSED_STREAM)
-            || (error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR))
+        // Streams that a GOAWAY does not leave out end with the connection instead, whatever its reason is.
+        error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
     })
 }

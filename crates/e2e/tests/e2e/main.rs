@@ -43,6 +43,7 @@ mod threats_routing;
 mod threats_tls;
 mod timeouts;
 mod tls_certificates;
+mod tls_client_identity;
 mod tls_clients;
 mod tls_key_kinds;
 mod tls_resumption;

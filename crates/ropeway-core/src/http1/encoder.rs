@@ -116,11 +116,11 @@ mod tests {
     #[test]
     fn trailers_that_would_act_as_head_fields_are_dropped() {
         let section = b"0\r\nGrpc-Status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nauthorization: x\r\n\
-            X_Forwarded_For: 1.1.1.1\r\nIf-Match: x\r\nSet-Cookie: a\r\nConnection: close\r\nMax-Forwards: 1\r\nCache-Control: x\r\nX-Sum:1\r\n\r\n";
+            X_Forwarded_For: 1.1.1.1\r\nX_Client-Cert_Subject: CN=x\r\nIf-Match: x\r\nSet-Cookie: a\r\nConnection: close\r\nMax-Forwards: 1\r\nCache-Control: x\r\nX-Client-Cert: 2\r\nX-Sum:1\r\n\r\n";
         let mut decoder = BodyDecoder::new(BodyFraming::Chunked, &BodyLimits::default());
         assert!(decoder.decode(section).unwrap().end);
         let mut out = Vec::new();
         BodyEncoder::new(BodyFraming::Chunked).write_end(decoder.trailers(), &mut out);
-        assert_eq!(out, b"0\r\nGrpc-Status: 0\r\nX-Sum: 1\r\n\r\n");
+        assert_eq!(out, b"0\r\nGrpc-Status: 0\r\nX-Client-Cert: 2\r\nX-Sum: 1\r\n\r\n");
     }
 }

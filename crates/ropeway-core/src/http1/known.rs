@@ -125,7 +125,7 @@ fn eq_token(token: &[u8], name: &[u8]) -> bool {
 }
 
 /// Whether two names are equal when case is ignored and an underscore is a hyphen; `canonical` is folded already.
-fn eq_folded(name: &[u8], canonical: &[u8]) -> bool {
+pub(super) fn eq_folded(name: &[u8], canonical: &[u8]) -> bool {
     name.len() == canonical.len()
         && name.iter().zip(canonical).all(|(&byte, &wanted)| match byte {
             b'_' => wanted == b'-',

@@ -3,7 +3,7 @@
 use super::error::{BodyError, MalformedLine, lexer_detail};
 use super::head::{FieldRef, Head};
 use super::head_scan::HeadScan;
-use super::known::Known;
+use super::known::{Known, eq_folded};
 use super::limits::MAX_FIELDS;
 
 /// A trailer section while it arrives, and once it has.
@@ -60,6 +60,9 @@ fn malformed(line: MalformedLine) -> BodyError {
     BodyError::Malformed(line.detail())
 }
 
+/// How the names begin by which servers are told who a client is that has shown a certificate.
+const OF_CLIENT: &[u8] = b"x-client-cert-";
+
 /// Whether a field may be sent on as a trailer (RFC 9110 6.5.1). Names that the proxy itself reads frame, route,
 /// authenticate or control the message, and so do the request modifiers and conditions: a server that merges trailers
 /// into the head would act on what nobody checked.
@@ -73,7 +76,9 @@ pub(super) fn is_permitted(field: FieldRef<'_>) -> bool {
         "authentication-info",
     ];
     let conditional = field.name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"if-"));
+    let names_client = field.name.get(..OF_CLIENT.len()).is_some_and(|start| eq_folded(start, OF_CLIENT));
     field.known == Known::Other
         && !conditional
+        && !names_client
         && !FORBIDDEN.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
 }

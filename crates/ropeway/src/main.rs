@@ -11,6 +11,10 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 
+/// HTTP/2 and handshakes allocate; `docs/adr/0013-memory-comes-from-mimalloc.md` has what this saves there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => commands::run::run(arguments),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use memchr::{memchr, memchr_iter};
 use ropeway_core::http1::{FieldRef, Head, permitted_trailers};
 
 /// A message that cannot be put in the other form.
@@ -89,14 +90,15 @@ pub(super) fn trailers(trailers: &HeaderMap) -> Vec<u8> {
 ///
 /// The target or the authority is one that the `http` crate does not take.
 pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untranslatable> {
-    let mut lines = lines(text);
+    let text = Bytes::copy_from_slice(text);
+    let mut lines = lines(&text);
     let line = lines.next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
     *request.method_mut() = Method::from_bytes(method).map_err(|_| Untranslatable("a method"))?;
-    read_fields(lines, request.headers_mut())?;
+    read_fields(lines, &text, request.headers_mut())?;
     let host = request.headers_mut().remove(HOST).ok_or(Untranslatable("no Host"))?;
     let authority = Authority::try_from(host.as_bytes()).map_err(|_| Untranslatable("a Host"))?;
     let path = PathAndQuery::try_from(target).map_err(|_| Untranslatable("a request target"))?;
@@ -112,13 +114,14 @@ pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untr
 ///
 /// Only if it is none.
 pub(super) fn read_response(text: &[u8]) -> Result<Response<()>, Untranslatable> {
-    let mut lines = lines(text);
+    let text = Bytes::copy_from_slice(text);
+    let mut lines = lines(&text);
     let line = lines.next().unwrap_or_default();
     let status = line.get(9..12).unwrap_or_default();
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_bytes(status).map_err(|_| Untranslatable("a status"))?;
     *response.version_mut() = Version::HTTP_2;
-    read_fields(lines, response.headers_mut())?;
+    read_fields(lines, &text, response.headers_mut())?;
     Ok(response)
 }
 
@@ -185,19 +188,25 @@ fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
 
 /// The lines of a head up to the empty one.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut start = 0;
+    let lines = memchr_iter(b'\n', text).map(move |end| {
+        let line = text.get(start..end).unwrap_or_default();
+        start = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    });
     lines.take_while(|line| !line.is_empty())
 }
 
-/// Reads field lines, without those that only HTTP/1.1 has (RFC 9113, section 8.2.2).
+/// Reads field lines of `text`, without those that only HTTP/1.1 has (RFC 9113, section 8.2.2). The values share the
+/// memory of the text.
 fn read_fields<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
+    text: &Bytes,
     headers: &mut HeaderMap,
 ) -> Result<(), Untranslatable> {
     for line in lines {
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
         let name = HeaderName::from_bytes(name).map_err(|_| Untranslatable("a field name"))?;
         if [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(&name)
             || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
@@ -207,7 +216,9 @@ fn read_fields<'a>(
         if name == CONTENT_LENGTH && headers.contains_key(CONTENT_LENGTH) {
             continue;
         }
-        headers.append(name, HeaderValue::from_bytes(value).map_err(|_| Untranslatable("a field value"))?);
+        let value = text.slice_ref(value.get(1..).unwrap_or_default().trim_ascii());
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Untranslatable("a field value"))?;
+        headers.append(name, value);
     }
     Ok(())
 }

@@ -72,8 +72,11 @@ impl AsyncRead for Transport {
         let before = buffer.filled().len();
         let Self { link, worker, .. } = this;
         if link.inbox.is_empty() {
-            let count = ready!(link.poll_read(cx, buffer.initialize_unfilled()))?;
-            buffer.advance(count);
+            // By way of the worker's memory, since what is read into has to hold something, and this here does not yet.
+            let input = &mut worker.scratch.borrow_mut().input;
+            let room = buffer.remaining().min(input.len());
+            let count = ready!(link.poll_read(cx, input.get_mut(..room).unwrap_or_default()))?;
+            buffer.put_slice(input.get(..count).unwrap_or_default());
         } else {
             let count = link.inbox.len().min(buffer.remaining());
             buffer.put_slice(link.inbox.as_slice().get(..count).unwrap_or_default());

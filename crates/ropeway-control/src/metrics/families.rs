@@ -144,6 +144,8 @@ families! {
     "Certificates" {
         CERTIFICATE_EXPIRY: Gauge "certificate_expiry_timestamp_seconds" ["listener", "name", "key"]
             "When a certificate ends, in seconds since 1970, by its first name and the kind of its key.";
+        CRL_EXPIRY: Gauge "crl_expiry_timestamp_seconds" ["file"]
+            "When a list of revoked certificates expires, in seconds since 1970; its clients are refused then.";
         TLS_EXCHANGES: Counter "tls_file_changes" ["result"]
             "Changes of certificates, keys and other files of TLS: `taken` into service, or `refused` because they are bad.";
         TLS_REFUSED: Gauge "tls_files_refused" []

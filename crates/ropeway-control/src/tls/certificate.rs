@@ -139,7 +139,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
     dns.collect()
 }
 
-fn moment(seconds: i64) -> SystemTime {
+pub(super) fn moment(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let moment = if seconds < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(distance)

@@ -12,6 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
 use super::file::{self, FileProblem};
+use super::revocation_list::{self, RevocationList};
 
 /// How the clients of one profile are verified.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct ClientVerification {
     pub verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// Hash of everything that decides it: a ticket of a client that was verified differently is worth nothing.
     pub identity: [u8; 32],
+    /// The lists that it depends on.
+    pub lists: Vec<RevocationList>,
 }
 
 /// Reads authorities and lists of revoked certificates. Whatever is missing, empty or malformed is an error: clients
@@ -30,13 +33,16 @@ pub(super) fn load(
 ) -> Result<ClientVerification, FileProblem> {
     let mut hash = Context::new(&SHA256);
     hash.update(config.mode.as_str().as_bytes());
-    let verifier = match config.mode {
-        ClientAuthMode::Off => None,
-        mode => Some(verifier(config, mode, provider, &mut hash)?),
+    let (verifier, lists) = match config.mode {
+        ClientAuthMode::Off => (None, Vec::new()),
+        mode => {
+            let (verifier, lists) = verifier(config, mode, provider, &mut hash)?;
+            (Some(verifier), lists)
+        }
     };
     let mut identity = [0; 32];
     identity.copy_from_slice(hash.finish().as_ref());
-    Ok(ClientVerification { verifier, identity })
+    Ok(ClientVerification { verifier, identity, lists })
 }
 
 fn verifier(
@@ -44,24 +50,27 @@ fn verifier(
     mode: ClientAuthMode,
     provider: &Arc<CryptoProvider>,
     hash: &mut Context,
-) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
+) -> Result<(Arc<dyn ClientCertVerifier>, Vec<RevocationList>), FileProblem> {
     let Some(ca) = config.ca.as_ref().map(Located::resolved) else {
         return Err(FileProblem::new(Path::new("ca"), "clients are asked for certificates of no authority"));
     };
     let roots = Arc::new(authorities(&ca, hash)?);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
         .enforce_revocation_expiration();
+    let mut known = Vec::new();
     for crl in &config.crl {
-        let lists = file::revocations(&crl.resolved())?;
+        let (lists, facts) = revocation_list::read(&crl.resolved())?;
         lists.iter().for_each(|list| hash.update(list.as_ref()));
+        known.extend(facts);
         builder = builder.with_crls(lists);
     }
     if mode == ClientAuthMode::Optional {
         builder = builder.allow_unauthenticated();
     }
-    // The authorities have been looked at one by one; what is left to be wrong is a list.
+    // All files have been looked at one by one; what is left to be wrong is what a list has in it.
     let culprit = config.crl.first().map_or(ca, Located::resolved);
-    builder.build().map_err(|error| FileProblem::new(&culprit, error))
+    let verifier = builder.build().map_err(|error| FileProblem::new(&culprit, error))?;
+    Ok((verifier, known))
 }
 
 /// The files that are read.

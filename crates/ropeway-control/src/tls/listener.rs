@@ -70,6 +70,7 @@ impl Builder<'_> {
         let clients = client_auth::load(profile.client_auth, &provider).map_err(|problem| {
             complain(&problem, place_of_authority(&problem, profile.client_auth).unwrap_or(place))
         })?;
+        self.lists.extend(clients.lists);
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&profile.offer.protocol_versions())
             .map_err(|error| Box::new(Diagnostic::error("bad-tls", place, error.to_string())))?;

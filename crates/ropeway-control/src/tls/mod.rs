@@ -11,6 +11,7 @@ mod identity;
 mod listener;
 mod placeholder;
 mod policy;
+mod revocation_list;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use rustls::RootCertStore;
 
 pub(crate) use certificate::Certificate;
 pub use certificate::CertificateFacts;
+pub use revocation_list::RevocationList;
 pub use watch::{CertificateInUse, LiveTls};
 
 use watch::{Made, Signature, Watched};
@@ -41,6 +43,7 @@ pub struct Built {
     /// By the name of the upstream.
     pub(crate) upstreams: HashMap<String, Arc<UpstreamTls>>,
     watched: Vec<Watched>,
+    lists: Vec<RevocationList>,
     /// Those of every configuration.
     pub(crate) challenges: Arc<Challenges>,
 }
@@ -63,6 +66,7 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
         live,
         complaints: Vec::new(),
         watched: Vec::new(),
+        lists: Vec::new(),
         files: Signature::default(),
         system_roots: None,
     };
@@ -80,7 +84,7 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
     if !builder.complaints.is_empty() {
         return Err(Diagnostics(builder.complaints));
     }
-    built.watched = builder.watched;
+    (built.watched, built.lists) = (builder.watched, builder.lists);
     if builder.files != Signature::default() {
         built.watched.push(Watched::new(Made::Snapshot, builder.files));
     }
@@ -93,6 +97,7 @@ struct Builder<'a> {
     live: &'a LiveTls,
     complaints: Vec<Diagnostic>,
     watched: Vec<Watched>,
+    lists: Vec<RevocationList>,
     /// What was read of which everything has to be made again when it changes.
     files: Signature,
     system_roots: Option<Arc<RootCertStore>>,

@@ -387,3 +387,39 @@ fn a_change_of_who_may_read_a_file_is_a_change() {
     });
     assert!(is_seen);
 }
+
+/// What is revoked, by nobody yet, for so many days.
+fn revocations(authority: &Authority, file: &str, days: u64) {
+    let now = std::time::SystemTime::now();
+    let params = rcgen::CertificateRevocationListParams {
+        this_update: now.into(),
+        next_update: (now + std::time::Duration::from_secs(days * 24 * 60 * 60)).into(),
+        crl_number: rcgen::SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = params.signed_by(&authority.issuer).unwrap().pem().unwrap();
+    std::fs::write(authority.path(file), list).unwrap();
+}
+
+#[test]
+fn of_several_lists_the_one_is_named_that_is_bad_and_the_end_of_each_is_known() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    revocations(&authority, "one.crl", 7);
+    revocations(&authority, "two.crl", 1);
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]\n\
+                client_auth = { mode = \"required\", ca = \"DIR/ca.pem\", crl = [\"DIR/one.crl\", \"DIR/two.crl\"] }";
+    let live = LiveTls::default();
+    authority.listener(keys, &live);
+    let lists = live.revocation_lists();
+    assert_eq!(
+        lists.iter().map(|list| list.source.clone()).collect::<Vec<_>>(),
+        ["one.crl", "two.crl"].map(|file| authority.path(file))
+    );
+    assert!(lists[1].next_update < lists[0].next_update);
+    std::fs::write(authority.path("two.crl"), [0x30, 3, 2, 1, 0]).unwrap();
+    let complaint = authority.complaint(keys);
+    assert!(complaint.contains("two.crl: the list of revoked certificates is malformed"), "{complaint}");
+}

@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::Built;
 use super::certificate::{Certificate, CertificateFacts};
 use super::file::FileProblem;
+use super::revocation_list::{Freshness, RevocationList};
 use super::store::CertificateStore;
 use super::tickets::{KeyRing, KeySource};
 use crate::Control;
@@ -140,6 +141,7 @@ pub struct LiveTls {
     refused: AtomicU64,
     /// Fingerprints and thresholds that were warned of.
     warned: Mutex<HashSet<(String, u64)>>,
+    warned_lists: Mutex<HashSet<(PathBuf, SystemTime, Freshness)>>,
 }
 
 /// What is watched for the configuration in service. Held for moments only: disks are not read meanwhile.
@@ -148,6 +150,8 @@ struct Followed {
     /// How many configurations there were before.
     generation: u64,
     watched: Vec<Watched>,
+    /// Lists of revoked certificates, those of several profiles more than once.
+    lists: Vec<RevocationList>,
 }
 
 /// A certificate in service.
@@ -181,7 +185,8 @@ impl LiveTls {
     /// Watches the files of what was put into service, instead of those before.
     pub(crate) fn follow(&self, built: Built) {
         let mut followed = lock(&self.followed);
-        *followed = Followed { generation: followed.generation + 1, watched: built.watched };
+        *followed =
+            Followed { generation: followed.generation + 1, watched: built.watched, lists: built.lists };
         drop(followed);
         // What no configuration uses is held by nobody else.
         lock(&self.rings).retain(|_, ring| Arc::strong_count(ring) > 1);
@@ -214,6 +219,19 @@ impl LiveTls {
             Made::TicketKeys(_) | Made::Snapshot => None,
         });
         stores.collect()
+    }
+
+    /// The lists of revoked certificates in service, each file once, with the end of the list in it that ends first.
+    #[must_use]
+    pub fn revocation_lists(&self) -> Vec<RevocationList> {
+        let mut first = BTreeMap::new();
+        for list in &lock(&self.followed).lists {
+            let known = first.entry(list.source.clone()).or_insert_with(|| list.clone());
+            if list.next_update < known.next_update {
+                known.clone_from(list);
+            }
+        }
+        first.into_values().collect()
     }
 
     /// Why files that changed were not taken; what was there before them is in service.
@@ -287,6 +305,28 @@ impl LiveTls {
     }
 
     fn warn_of_expiry(&self, now: SystemTime) {
+        self.warn_of_certificates(now);
+        self.warn_of_lists(now);
+    }
+
+    fn warn_of_lists(&self, now: SystemTime) {
+        for list in self.revocation_lists() {
+            let freshness = list.freshness(now);
+            let key = (list.source, list.next_update, freshness);
+            if freshness == Freshness::Good || lock(&self.warned_lists).contains(&key) {
+                continue;
+            }
+            let file = key.0.display();
+            if freshness == Freshness::Expired {
+                tracing::error!(%file, "a list of revoked certificates has expired: its clients are refused");
+            } else {
+                tracing::warn!(%file, "a list of revoked certificates expires soon, and its clients are refused then");
+            }
+            lock(&self.warned_lists).insert(key);
+        }
+    }
+
+    fn warn_of_certificates(&self, now: SystemTime) {
         for CertificateInUse { listener, facts } in self.certificates() {
             let Some(days) = warning(&facts, now) else { continue };
             if lock(&self.warned).insert((facts.fingerprint.clone(), days)) {

@@ -13,6 +13,7 @@ mod admission;
 mod buffers;
 pub mod challenges;
 pub mod clock;
+mod complaint;
 mod connect;
 mod connection;
 pub mod counters;

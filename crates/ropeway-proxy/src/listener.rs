@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::access_log::RequestId;
 use crate::admission::Admission;
+use crate::complaint::Gate;
 use crate::connection::{self, Client};
 use crate::link::Link;
 use crate::local_response;
@@ -29,15 +30,13 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Time for a handshake that has begun when a listener closes.
 const HANDSHAKE_TIME: Duration = Duration::from_millis(250);
-/// An error that stays is logged this often.
-const COMPLAINT_INTERVAL_MS: u64 = 60_000;
 
 /// One accepting task, as its worker steers it.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: RefCell<Arc<Listener>>,
     stopped: Cell<bool>,
-    silent_until_ms: Cell<u64>,
+    complaints: Gate,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -53,7 +52,7 @@ impl Acceptor {
         let acceptor = Rc::new(Self {
             listener: RefCell::new(listener),
             stopped: Cell::new(false),
-            silent_until_ms: Cell::new(0),
+            complaints: Gate::default(),
             waker: RefCell::new(None),
         });
         let task = tokio::task::spawn_local(Rc::clone(&acceptor).run(Rc::clone(worker), socket, local));
@@ -102,9 +101,7 @@ impl Acceptor {
         if let Some(counters) = worker.counters() {
             counters.accept_errors.bump();
         }
-        let now_ms = worker.shared.clock.now_ms();
-        if self.silent_until_ms.get() <= now_ms {
-            self.silent_until_ms.set(now_ms + COMPLAINT_INTERVAL_MS);
+        if self.complaints.opens(worker.shared.clock.now_ms()) {
             tracing::warn!(listener = %self.listener.borrow().name, %error, "cannot accept connections");
         }
     }

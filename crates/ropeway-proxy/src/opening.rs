@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ropeway_core::end::EndReason;
 
+use crate::complaint::Complaint;
 use crate::connect::Race;
 use crate::deadline::DeadlineSlot;
 use crate::http2::client::{Multiplexed, greet};
@@ -111,7 +112,8 @@ impl Plan {
         }
         if let Some(tls) = &self.tls {
             self.secure(&mut link, tls).await.map_err(|error| {
-                worker.complain(format_args!("TLS handshake with {} failed: {error}", self.authority));
+                let details = format_args!("TLS handshake with {} failed: {error}", self.authority);
+                worker.complain(Complaint::ServerTls, details);
                 EndReason::ServerTls
             })?;
         }
@@ -120,7 +122,8 @@ impl Plan {
         }
         let https = self.tls.is_some();
         greet(worker, link, https).await.map(Opened::Multiplexed).map_err(|error| {
-            worker.complain(format_args!("{} does not speak HTTP/2: {error}", self.authority));
+            let details = format_args!("{} does not speak HTTP/2: {error}", self.authority);
+            worker.complain(Complaint::ServerHttp2, details);
             EndReason::ConnectFailed
         })
     }

@@ -9,6 +9,7 @@ use ropeway_core::proxy_protocol::{
     Announcement, DEFAULT_LIMIT, Endpoints, Header, Progress, ProxyProtocolError, TlsAnnouncement,
 };
 
+use crate::complaint::Complaint;
 use crate::connection::Client;
 use crate::snapshot::ProxyProtocolPolicy;
 use crate::upstream::ProxyProtocolVersion;
@@ -31,7 +32,11 @@ pub(crate) async fn read(
     poll_fn(|cx| {
         let poll = poll_header(cx, worker, client);
         if poll.is_pending() {
-            if client.slot.has_passed(due) || worker.must_abort() {
+            if worker.must_abort() {
+                return Poll::Ready(Err(EndReason::BadProxyHeader));
+            }
+            if client.slot.has_passed(due) {
+                complain(worker, client, "it did not come in time");
                 return Poll::Ready(Err(EndReason::BadProxyHeader));
             }
             client.slot.arm(due);
@@ -39,6 +44,12 @@ pub(crate) async fn read(
         poll
     })
     .await
+}
+
+fn complain(worker: &Worker, client: &Client, why: &str) {
+    let (peer, listener) = (client.arrival.peer, &client.listener.name);
+    let details = format_args!("{peer} sent no good PROXY header on listener {listener}: {why}");
+    worker.complain(Complaint::ProxyHeader, details);
 }
 
 fn poll_header(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Poll<Result<(), EndReason>> {
@@ -50,12 +61,7 @@ fn poll_header(cx: &mut Context<'_>, worker: &Worker, client: &mut Client) -> Po
             }
             Ok(None) => {}
             Err(error) => {
-                worker.complain(format_args!(
-                    "{} sent a bad PROXY header on listener {}: {}",
-                    client.arrival.peer,
-                    client.listener.name,
-                    error.detail()
-                ));
+                complain(worker, client, error.detail());
                 return Poll::Ready(Err(EndReason::BadProxyHeader));
             }
         }

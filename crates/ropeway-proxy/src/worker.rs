@@ -13,6 +13,7 @@ use ropeway_core::retry::RetryBudget;
 use crate::access_log::{LogBuffer, LogSender, RequestId};
 use crate::buffers::{BufferPool, Scratch};
 use crate::clock::Clock;
+use crate::complaint::{Complaint, Complaints};
 use crate::counters::{PerWorker, WorkerCounters};
 use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
@@ -24,9 +25,6 @@ use crate::upstream::Upstream;
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
 /// drain begins is still answered.
 const DRAIN_IDLE_MS: u64 = 1_000;
-
-/// Something that happens again and again is logged this often.
-const COMPLAINT_INTERVAL_MS: u64 = 60_000;
 
 /// What all workers of a process share.
 #[derive(Debug)]
@@ -63,7 +61,7 @@ pub(crate) struct Worker {
     spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
     requests: Cell<u64>,
-    silent_until_ms: Cell<u64>,
+    complaints: Complaints,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +107,7 @@ impl Worker {
             spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
             requests: Cell::new(0),
-            silent_until_ms: Cell::new(0),
+            complaints: Complaints::default(),
             shared,
         }
     }
@@ -159,11 +157,9 @@ impl Worker {
     }
 
     /// Tells the operator of something that may happen many times a second: about once a minute.
-    pub fn complain(&self, what: std::fmt::Arguments<'_>) {
-        let now_ms = self.deadlines.now_ms();
-        if self.silent_until_ms.get() <= now_ms {
-            self.silent_until_ms.set(now_ms + COMPLAINT_INTERVAL_MS);
-            tracing::warn!("{what}");
+    pub fn complain(&self, what: Complaint, details: std::fmt::Arguments<'_>) {
+        if self.complaints.are_news(what, self.deadlines.now_ms()) {
+            tracing::warn!("{details}");
         }
     }
 

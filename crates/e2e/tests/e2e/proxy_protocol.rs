@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-use ropeway_e2e::{Lab, Running};
+use ropeway_e2e::{Lab, Running, eventually};
 
 const TRUSTING: &str = "proxy_protocol = { trusted = [\"127.0.0.0/8\"], timeout = \"500ms\" }";
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
@@ -92,6 +92,8 @@ fn threat_35_a_header_that_does_not_come_ends_with_its_time() {
     let mut connection = lab.connect();
     connection.send(b"PROXY TCP4 192.0.2.7");
     connection.expect_gone();
+    let said = "sent no good PROXY header on listener web: it did not come in time";
+    eventually("the log says so", || lab.proxy.transcript().contains(said).then_some(()));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use super::connection::Connection;
+use super::http::host_or;
 use super::http2::{self, Answer};
 
 /// The method that is called.
@@ -49,7 +50,7 @@ impl GrpcCheck {
         authority: &str,
         limit: Duration,
     ) -> Result<String, String> {
-        let host = self.host.as_deref().unwrap_or(authority);
+        let host = host_or(self.host.as_deref(), authority);
         let request = http2::request(connection, host, ("POST", METHOD), &self.headers)
             .header(header::CONTENT_TYPE, "application/grpc")
             .header(header::TE, "trailers")

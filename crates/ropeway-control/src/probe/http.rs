@@ -51,7 +51,7 @@ impl HttpCheck {
         connection: &mut Connection,
         authority: &str,
     ) -> Result<String, String> {
-        let host = self.host.as_deref().unwrap_or(authority);
+        let host = host_or(self.host.as_deref(), authority);
         let target = (self.method.as_str(), self.path.as_str());
         let request = http2::request(connection, host, target, &self.headers).body(());
         let request = request.map_err(|error| http2::not_sendable(&error))?;
@@ -82,7 +82,7 @@ impl HttpCheck {
     }
 
     fn request(&self, authority: &str) -> Vec<u8> {
-        let host = self.host.as_deref().unwrap_or(authority);
+        let host = host_or(self.host.as_deref(), authority);
         let mut request = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -97,6 +97,13 @@ impl HttpCheck {
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
     }
+}
+
+/// What a request is for: the configured host, else the server's address. A Unix socket has none that a request could
+/// carry.
+pub(super) fn host_or<'a>(configured: Option<&'a str>, authority: &'a str) -> &'a str {
+    let of_server = if authority.starts_with("unix:") { "localhost" } else { authority };
+    configured.unwrap_or(of_server)
 }
 
 /// A response as it comes in.

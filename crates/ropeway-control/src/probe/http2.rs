@@ -37,8 +37,6 @@ pub(super) fn request(
     fields: &[(String, String)],
 ) -> request::Builder {
     let scheme = if connection.is_secured { "https" } else { "http" };
-    // A Unix socket has no name that a request could carry.
-    let host = if host.starts_with("unix:") { "localhost" } else { host };
     let mut request = Request::builder().method(method).uri(format!("{scheme}://{host}{path}"));
     for (name, value) in fields {
         request = request.header(name, value);

@@ -184,6 +184,26 @@ async fn unix_sockets_are_checked() {
     assert_eq!(gone, failed("no such address"));
 }
 
+#[tokio::test]
+async fn a_request_over_a_unix_socket_has_a_host_that_is_one() {
+    let path = std::env::temp_dir().join(format!("ropeway-probe-host-{}.sock", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+        }
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let check = check("type = \"http\"");
+    let authority = format!("unix:{}", path.display());
+    assert_eq!(check.run(&[Endpoint::Unix(path.clone())], &authority, None).await, passed("status 200"));
+    assert!(asked.await.unwrap().contains("\r\nHost: localhost\r\n"));
+    std::fs::remove_file(&path).unwrap();
+}
+
 /// A prober, and the one server that it checks.
 struct Lab {
     registry: Registry,

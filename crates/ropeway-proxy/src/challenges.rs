@@ -57,10 +57,12 @@ impl Challenges {
         });
     }
 
-    /// No longer answers connections for [`ALPN`] and `host`.
-    pub fn remove_tls(&self, host: &str) {
+    /// No longer answers connections for [`ALPN`] and `host` with `config`. What another order has put there since stays.
+    pub fn remove_tls(&self, host: &str, config: &Arc<ServerConfig>) {
         self.change(|table| {
-            table.tls.remove(host);
+            if table.tls.get(host).is_some_and(|now| Arc::ptr_eq(now, config)) {
+                table.tls.remove(host);
+            }
         });
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Answer {
 #[derive(Debug)]
 enum Answered {
     Token(String),
-    Host(String),
+    Host(String, Arc<ServerConfig>),
 }
 
 /// The word for each kind of challenge in a file.
@@ -45,14 +45,14 @@ impl Answer {
         let digest = digest(&SHA256, key_authorization.as_bytes());
         let config = server_config(host, digest.as_ref()).map_err(OrderError::refused)?;
         challenges.add_tls(host, &config);
-        Ok(Self { challenges: Arc::clone(challenges), what: Answered::Host(host.to_owned()) })
+        Ok(Self { challenges: Arc::clone(challenges), what: Answered::Host(host.to_owned(), config) })
     }
 
     /// What another process needs to know to give the same answer.
     pub(super) fn describe(&self, key_authorization: &str) -> String {
         match &self.what {
             Answered::Token(token) => format!("{HTTP} {token} {key_authorization}\n"),
-            Answered::Host(host) => format!("{TLS} {host} {key_authorization}\n"),
+            Answered::Host(host, _) => format!("{TLS} {host} {key_authorization}\n"),
         }
     }
 
@@ -71,7 +71,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         match &self.what {
             Answered::Token(token) => self.challenges.remove_http(token),
-            Answered::Host(host) => self.challenges.remove_tls(host),
+            Answered::Host(host, config) => self.challenges.remove_tls(host, config),
         }
     }
 }
@@ -102,6 +102,15 @@ fn server_config(host: &str, digest: &[u8]) -> Result<Arc<ServerConfig>, Box<dyn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_one_order_leaves_the_answers_of_the_next_alone() {
+        let challenges = Arc::default();
+        let old = Answer::tls(&challenges, "a.example", "old.thumbprint").unwrap();
+        let _new = Answer::tls(&challenges, "a.example", "new.thumbprint").unwrap();
+        drop(old);
+        assert_eq!(format!("{challenges:?}"), "Challenges { http: 0, tls: 1 }");
+    }
 
     #[test]
     fn another_process_gives_the_same_answer() {

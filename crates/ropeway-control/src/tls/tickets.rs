@@ -3,6 +3,7 @@
 //! A ticket is `key name (16) | nonce (12) | ciphertext | tag (16)`, by AES-256-GCM-SIV, whose random nonces may repeat
 //! without harm. The associated data names the profile: what one virtual host gave out, no other one takes.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -41,9 +42,19 @@ pub(crate) enum KeySource {
     Shared(PathBuf),
 }
 
+/// What keys are derived from. It is never shown.
+#[derive(Clone)]
+struct Secret([u8; SECRET]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    secrets: Vec<[u8; SECRET]>,
+    secrets: Vec<Secret>,
     /// The period of shared keys.
     period: u64,
     /// When the first key was made, of those made up here.
@@ -141,8 +152,8 @@ impl KeyType for Length {
 
 impl TicketKey {
     /// RFC 5869. `None` only if the library refuses its own lengths.
-    fn derive(secret: &[u8; SECRET], period: u64) -> Option<Self> {
-        let root = Salt::new(HKDF_SHA256, b"ropeway session tickets 1").extract(secret);
+    fn derive(secret: &Secret, period: u64) -> Option<Self> {
+        let root = Salt::new(HKDF_SHA256, b"ropeway session tickets 1").extract(&secret.0);
         let period = period.to_be_bytes();
         let mut name = [0; NAME];
         fill(&root, &[b"name", &period], &mut name)?;
@@ -211,14 +222,14 @@ impl ProducesTickets for Ticketer {
     }
 }
 
-fn fresh_secret(what: &Path) -> Result<[u8; SECRET], FileProblem> {
+fn fresh_secret(what: &Path) -> Result<Secret, FileProblem> {
     let mut secret = [0; SECRET];
     rand::fill(&mut secret).map_err(|_| FileProblem::new(what, "the system has no random bytes"))?;
-    Ok(secret)
+    Ok(Secret(secret))
 }
 
 /// The secrets in a file: one on a line, in base64 or hexadecimal; `#` begins a comment.
-fn secrets(path: &Path) -> Result<Vec<[u8; SECRET]>, FileProblem> {
+fn secrets(path: &Path) -> Result<Vec<Secret>, FileProblem> {
     let bytes = file::read(path)?;
     let text = str::from_utf8(&bytes).map_err(|error| FileProblem::new(path, error))?;
     let lines = text.lines().map(str::trim).enumerate();
@@ -228,7 +239,7 @@ fn secrets(path: &Path) -> Result<Vec<[u8; SECRET]>, FileProblem> {
             let why = format!("line {} is not 32 bytes in base64 or hexadecimal", number + 1);
             FileProblem::new(path, why + " (`openssl rand -base64 32` makes one)")
         })?;
-        secrets.push(secret);
+        secrets.push(Secret(secret));
     }
     match secrets.len() {
         0 => Err(FileProblem::new(path, "there is no secret in it (`openssl rand -base64 32` makes one)")),
@@ -327,5 +338,6 @@ mod tests {
             assert!(ring.reload().is_err(), "{bad}");
             assert!(ticketer.decrypt(&ticket).is_some());
         }
+        assert!(format!("{ring:?}").contains("[Secret(..), Secret(..)]"), "{ring:?}");
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn views(control: &Control) -> Vec<CertificateView> {
     control.tls().certificates().into_iter().map(view).collect()
 }
 
-fn view(CertificateInUse { listener, facts }: CertificateInUse) -> CertificateView {
+fn view(CertificateInUse { listener, facts, .. }: CertificateInUse) -> CertificateView {
     CertificateView {
         listener: listener.to_string(),
         names: facts.names.iter().map(ToString::to_string).collect(),

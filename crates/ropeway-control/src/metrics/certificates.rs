@@ -56,7 +56,7 @@ fn since_1970(moment: SystemTime) -> f64 {
 /// Of certificates with the same labels, the one that ends first: it is the one to look after.
 fn first_to_expire(in_use: &[CertificateInUse]) -> BTreeMap<(&str, String, &'static str), SystemTime> {
     let mut first = BTreeMap::new();
-    for CertificateInUse { listener, facts } in in_use {
+    for CertificateInUse { listener, facts, .. } in in_use {
         let labels = (&**listener, facts.title(), facts.key_kind);
         let ends = first.entry(labels).or_insert(facts.not_after);
         *ends = facts.not_after.min(*ends);

@@ -20,8 +20,19 @@ pub(crate) struct Certificate {
     pub key: Arc<CertifiedKey>,
     /// What is known about it.
     pub facts: CertificateFacts,
-    /// Whether it is one of our own that no client accepts, until the one that was ordered is there.
-    pub is_placeholder: bool,
+    /// Who looks after it.
+    pub origin: Origin,
+}
+
+/// Who looks after a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The operator, who puts files there.
+    File,
+    /// The proxy, which orders it.
+    Ordered,
+    /// Nobody: it is one of our own that no client accepts, until the one that was ordered is there.
+    Placeholder,
 }
 
 /// What an operator may want to know about a certificate.
@@ -78,7 +89,7 @@ impl Certificate {
             }
             Err(error) => return Err(FileProblem::new(cert, error)),
         }
-        Ok(Self { key: Arc::new(certified), facts, is_placeholder: false })
+        Ok(Self { key: Arc::new(certified), facts, origin: Origin::File })
     }
 
     /// Whether this client can verify a signature of the key, with a suite of `offered` that both have.

@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Origin};
 use super::file::FileProblem;
 
 /// The subject, for whoever looks at it and wonders.
@@ -31,5 +31,5 @@ pub(super) fn make(
     let certificate = params.self_signed(&key).map_err(problem)?;
     let secret = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let made = Certificate::of(vec![certificate.der().clone()], secret, (file, file), provider)?;
-    Ok(Certificate { is_placeholder: true, ..made })
+    Ok(Certificate { origin: Origin::Placeholder, ..made })
 }

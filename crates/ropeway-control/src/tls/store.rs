@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Origin};
 use super::file::FileProblem;
 use super::placeholder;
 
@@ -180,10 +180,12 @@ fn ordered(
     in_service: &[Arc<Certificate>],
 ) -> Result<(Arc<Certificate>, Option<FileProblem>), FileProblem> {
     let problem = match Certificate::load(file, file, provider) {
-        Ok(certificate) => return Ok((Arc::new(certificate), None)),
+        Ok(read) => return Ok((Arc::new(Certificate { origin: Origin::Ordered, ..read }), None)),
         Err(problem) => problem,
     };
-    if let Some(before) = in_service.iter().find(|one| one.facts.source == file && !one.is_placeholder) {
+    if let Some(before) =
+        in_service.iter().find(|one| one.facts.source == file && one.origin == Origin::Ordered)
+    {
         return Ok((Arc::clone(before), Some(problem)));
     }
     if file.exists() {

@@ -12,7 +12,7 @@ use ropeway_proxy::challenges::Challenges;
 use tokio::time::MissedTickBehavior;
 
 use super::Built;
-use super::certificate::{Certificate, CertificateFacts};
+use super::certificate::{Certificate, CertificateFacts, Origin};
 use super::file::FileProblem;
 use super::revocation_list::{Freshness, RevocationList};
 use super::store::CertificateStore;
@@ -159,6 +159,8 @@ struct Followed {
 pub struct CertificateInUse {
     /// Whose it is.
     pub listener: Arc<str>,
+    /// Whether the proxy orders it by itself.
+    pub is_ordered: bool,
     /// What is known about it.
     pub facts: CertificateFacts,
 }
@@ -198,9 +200,10 @@ impl LiveTls {
     pub fn certificates(&self) -> Vec<CertificateInUse> {
         let mut seen = HashSet::new();
         let all = self.stores().into_iter().flat_map(|(listener, store)| {
-            let real = store.certificates().into_iter().filter(|certificate| !certificate.is_placeholder);
+            let real = store.certificates().into_iter().filter(|one| one.origin != Origin::Placeholder);
             real.map(move |certificate| CertificateInUse {
                 listener: Arc::clone(&listener),
+                is_ordered: certificate.origin == Origin::Ordered,
                 facts: certificate.facts.clone(),
             })
         });
@@ -327,8 +330,8 @@ impl LiveTls {
     }
 
     fn warn_of_certificates(&self, now: SystemTime) {
-        for CertificateInUse { listener, facts } in self.certificates() {
-            let Some(days) = warning(&facts, now) else { continue };
+        for CertificateInUse { listener, is_ordered, facts } in self.certificates() {
+            let Some(days) = warning(&facts, is_ordered, now) else { continue };
             if lock(&self.warned).insert((facts.fingerprint.clone(), days)) {
                 let (name, file) = (facts.title(), facts.source.display());
                 match days {
@@ -344,12 +347,13 @@ impl LiveTls {
 }
 
 /// Within how many days a certificate ends, if that is worth a warning; 0 when it has ended. One that never lives longer
-/// than twice as long is not warned of so early.
-fn warning(facts: &CertificateFacts, now: SystemTime) -> Option<u64> {
+/// than twice as long is not warned of so early, nor one that is ordered: its successor comes about then.
+fn warning(facts: &CertificateFacts, is_ordered: bool, now: SystemTime) -> Option<u64> {
     let Ok(left) = facts.not_after.duration_since(now) else { return Some(0) };
     let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
     let days = |count: u64| DAY * u32::try_from(count).unwrap_or(u32::MAX);
-    WARN_AT.into_iter().rev().find(|count| left < days(*count) && life > 2 * days(*count))
+    let early = if is_ordered { &WARN_AT[1..] } else { &WARN_AT[..] };
+    early.iter().rev().copied().find(|count| left < days(*count) && life > 2 * days(*count))
 }
 
 /// Looks at the files until the proxy is gone.
@@ -388,5 +392,33 @@ impl LiveTls {
     /// The snapshot could not be made again.
     pub(super) fn note_failure(&self, why: &str) {
         self.note_snapshot(&Err(why.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_warned_of_when_somebody_should_have_done_something() {
+        let facts = |life: u32| CertificateFacts {
+            names: Vec::new(),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH + life * DAY,
+            serial: String::new(),
+            fingerprint: String::new(),
+            source: PathBuf::new(),
+            key_kind: "ecdsa",
+        };
+        let at = |life: u32, left: u32, is_ordered: bool| {
+            warning(&facts(life), is_ordered, SystemTime::UNIX_EPOCH + (life - left) * DAY + DAY / 2)
+        };
+        assert_eq!(
+            [31, 30, 8, 7, 1].map(|left| at(90, left, false)),
+            [None, Some(30), Some(30), Some(7), Some(1)]
+        );
+        assert_eq!([30, 8, 7, 1].map(|left| at(90, left, true)), [None, None, Some(7), Some(1)]);
+        assert_eq!([7, 2, 1].map(|left| at(7, left, false)), [None, None, Some(1)], "it never lives longer");
+        assert_eq!(at(90, 0, true), Some(0));
     }
 }

@@ -16,7 +16,7 @@ use crate::place::Located;
 use crate::reader::Reader;
 use crate::section::section;
 
-/// Three times the longest life of a ticket that clients accept would be of no use (RFC 8446 section 4.6.1).
+/// Clients accept no ticket that lives longer (RFC 8446 section 4.6.1).
 const LONGEST_TICKET_HOURS: u64 = 7 * 24;
 
 section! {

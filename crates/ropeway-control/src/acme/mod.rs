@@ -103,7 +103,9 @@ impl Acme {
 
     /// Looks after what `config` wants, and no longer after anything else. Whoever has it in hand goes on with it.
     pub(crate) fn reconcile(&self, config: &Config) {
-        let mut before = std::mem::take(&mut *self.kept());
+        // Held until everything is in its new place: whoever asks meanwhile would be told that nothing is ordered.
+        let mut kept = self.kept();
+        let mut before = std::mem::take(&mut *kept);
         let Some(acme) = &config.acme else {
             *lock(&self.relay) = None;
             return;
@@ -115,8 +117,7 @@ impl Acme {
             let known = before.iter().position(same).map(|at| before.swap_remove(at));
             known.unwrap_or_else(|| self.keep(&authority, names))
         });
-        let now = now.collect();
-        *self.kept() = now;
+        *kept = now.collect();
     }
 
     /// Answers for the processes that share the storage.

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use crate::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::place::Located;
-use crate::schema::{Admin, Config, Listener};
+use crate::schema::{Admin, Config, HostPattern, Listener};
 
 pub(super) fn check(context: &mut Context, config: &Config) {
     for listener in &config.listeners {
         check_trust(context, listener);
+        check_tls_hosts(context, listener);
     }
     check_distinct(context, config);
     if config.admin.enabled {
@@ -19,10 +20,27 @@ pub(super) fn check(context: &mut Context, config: &Config) {
 }
 
 fn check_trust(context: &mut Context, listener: &Listener) {
-    for network in listener.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
+    let headers = listener.proxy_protocol.iter().flat_map(|headers| &headers.trusted);
+    let networks = listener.trusted_proxies.iter().chain(headers);
+    for network in networks.filter(|network| network.prefix_len() == 0) {
         let message = format!("`{network}` trusts everyone: any client can pretend to have any address");
         let complaint = Diagnostic::warning("trusts-everyone", &network.place, message);
         context.report(complaint.help("name the networks of the proxies in front of this one"));
+    }
+}
+
+/// Of two groups that have a host, one would be chosen, and perhaps not the one that asks for certificates of clients.
+fn check_tls_hosts(context: &mut Context, listener: &Listener) {
+    let groups = listener.tls.iter().flat_map(|tls| &tls.hosts);
+    let mut first: HashMap<&HostPattern, &Located<HostPattern>> = HashMap::new();
+    for name in groups.flat_map(|group| &group.names) {
+        if let Some(earlier) = first.get(&name.value) {
+            let message = format!("`{name}` has TLS settings of its own twice");
+            let complaint = Diagnostic::error("duplicate-host", &name.place, message).label("again here");
+            context.report(complaint.related(&earlier.place, "first here"));
+        } else {
+            first.insert(&name.value, name);
+        }
     }
 }
 

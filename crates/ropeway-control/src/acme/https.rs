@@ -15,11 +15,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::OrderError;
+use crate::tls;
 
 /// From a request to the last byte of its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,12 +47,8 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, OrderError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {
-        let problem = |why: String| OrderError::Storage(format!("{}: {why}", path.display()));
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| problem(error.to_string()))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| problem(error.to_string()))?;
-            roots.add(certificate).map_err(|error| problem(error.to_string()))?;
-        }
+        let own = tls::roots_in(path).map_err(|problem| OrderError::Unreachable(problem.to_string()))?;
+        roots.extend(own.roots);
     }
     if roots.is_empty() {
         let why = "this system has no list of certificate authorities; name one with `ca` in `[acme]`";

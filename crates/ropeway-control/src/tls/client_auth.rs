@@ -79,6 +79,11 @@ pub(super) fn files(config: &ClientAuth) -> Vec<PathBuf> {
 }
 
 /// The authorities in a file, at least one.
+pub(crate) fn roots_in(path: &Path) -> Result<RootCertStore, FileProblem> {
+    authorities(path, &mut Context::new(&SHA256))
+}
+
+/// The same, which take part in a hash.
 pub(super) fn authorities(path: &Path, hash: &mut Context) -> Result<RootCertStore, FileProblem> {
     let mut roots = RootCertStore::empty();
     for certificate in file::certificates(path)? {

@@ -30,6 +30,7 @@ use rustls::RootCertStore;
 
 pub(crate) use certificate::Certificate;
 pub use certificate::CertificateFacts;
+pub(crate) use client_auth::roots_in;
 pub use revocation_list::RevocationList;
 pub use watch::{CertificateInUse, LiveTls};
 
@@ -81,6 +82,7 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
             built.upstreams.insert(upstream.name.value.clone(), Arc::new(tls));
         }
     }
+    builder.authority_of_orders();
     if !builder.complaints.is_empty() {
         return Err(Diagnostics(builder.complaints));
     }
@@ -104,6 +106,15 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Whether the authority that certificates are ordered from could be believed. The file is read again for every
+    /// order.
+    fn authority_of_orders(&mut self) {
+        let Some(ca) = self.config.acme.as_ref().and_then(|acme| acme.ca.as_ref()) else { return };
+        if let Err(problem) = roots_in(&ca.resolved()) {
+            self.complaints.push(*listener::complain(&problem, &ca.place));
+        }
+    }
+
     /// The place of what the configuration does not say.
     fn nowhere(&self) -> Place {
         let listener = self.config.listeners.first();

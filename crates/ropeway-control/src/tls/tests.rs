@@ -353,6 +353,17 @@ fn a_certificate_that_was_ordered_stays_when_its_file_is_gone_or_broken() {
     }
 }
 
+#[test]
+fn who_vouches_for_an_authority_has_to_be_there_before_it_is_asked() {
+    let authority = Authority::new();
+    let toml = "certificates = [{ acme = \"shop.example\" }]\n[acme]\nstorage = \"DIR/acme\"\nterms_agreed = true\n\
+                challenge = \"tls-alpn-01\"\nca = \"DIR/roots.pem\"";
+    let complaint = authority.complaint(toml);
+    assert!(complaint.starts_with("13: ") && complaint.contains("roots.pem: No such file"), "{complaint}");
+    std::fs::rename(authority.path("ca.pem"), authority.path("roots.pem")).unwrap();
+    build(&authority.config(toml), &LiveTls::default()).unwrap();
+}
+
 /// What stood in the way of a list of revoked certificates may be mended without a trace in the list itself.
 #[test]
 fn files_that_could_not_be_taken_are_tried_again() {

@@ -24,6 +24,7 @@
 pub mod acme_server;
 pub mod admin;
 pub mod binary;
+pub mod browser;
 pub mod client;
 pub mod descriptors;
 pub mod grpc;

@@ -14,7 +14,8 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKey
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use crate::lab::Lab;
+use crate::client::Client;
+use crate::lab::{Lab, Running};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -78,6 +79,13 @@ impl Authority {
     #[must_use]
     pub fn issue_expired(&self, names: &[&str]) -> Identity {
         let params = parameters(names, names[0], now() - 10 * DAY, 9 * DAY);
+        self.sign(&params, &KeyPair::generate().unwrap())
+    }
+
+    /// A certificate for hosts that is good for `left`, at the end of its whole `life`.
+    #[must_use]
+    pub fn issue_ending(&self, names: &[&str], life: Duration, left: Duration) -> Identity {
+        let params = parameters(names, names[0], now() + left - life, life);
         self.sign(&params, &KeyPair::generate().unwrap())
     }
 
@@ -166,6 +174,24 @@ impl Lab {
     pub fn identity(self, name: &str, identity: &Identity) -> Self {
         self.file(&format!("{name}.pem"), &identity.cert).file(&format!("{name}.key"), &identity.key)
     }
+}
+
+impl Running {
+    /// Puts another certificate with its key into the place of one, key first, each file in one step.
+    pub fn replace_identity(&self, name: &str, identity: &Identity) {
+        self.replace_file(&format!("{name}.key"), &identity.key);
+        self.replace_file(&format!("{name}.pem"), &identity.cert);
+    }
+}
+
+/// The certificate that a client is shown that asks for `name`.
+///
+/// # Panics
+/// When it is not content with it.
+#[must_use]
+pub fn certificate_shown(client: &Client, config: &Arc<ClientConfig>, name: &str) -> CertificateDer<'static> {
+    let connection = client.clone().tls(config, name).connect();
+    connection.wire.session().peer_certificates().unwrap()[0].clone()
 }
 
 /// The side that connects.

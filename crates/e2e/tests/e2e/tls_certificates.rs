@@ -1,19 +1,8 @@
 //! Which certificate is shown to whom, and what happens when files change.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use ropeway_e2e::tls::{Authority, ClientSide, Identity};
+use ropeway_e2e::tls::{Authority, ClientSide, Identity, certificate_shown};
 use ropeway_e2e::tls_site::{HOST, Site, TLS};
-use ropeway_e2e::{Client, Gate, Lab, Load, Origin, Running, eventually, reply};
-use rustls::ClientConfig;
-use rustls::pki_types::CertificateDer;
-
-/// The certificate that a client is shown that asks for `name`, whatever it thinks of it.
-fn shown(client: &Client, config: &Arc<ClientConfig>, name: &str) -> CertificateDer<'static> {
-    let connection = client.clone().tls(config, name).connect();
-    connection.wire.session().peer_certificates().unwrap()[0].clone()
-}
+use ropeway_e2e::{Gate, Lab, Load, Origin, Running, eventually, reply};
 
 fn pair(name: &str) -> String {
     format!("{{ cert = \"{name}.pem\", key = \"{name}.key\" }}")
@@ -49,7 +38,7 @@ fn certificates_are_found_by_exact_name_then_wildcard_then_the_first() {
         ("other.example", &default),
         ("x.y.wild.example", &default),
     ] {
-        assert_eq!(shown(&lab.client(), &config, name), identity.der(), "{name}");
+        assert_eq!(certificate_shown(&lab.client(), &config, name), identity.der(), "{name}");
     }
 }
 
@@ -59,10 +48,10 @@ fn a_directory_is_as_good_as_a_list() {
     let (a, b) = (authority.issue(&["a.example"]), authority.issue(&["b.example"]));
     let lab = in_directory(&[("a", &a), ("b", &b)]);
     let config = ClientSide::trusting(&authority).config();
-    assert_eq!(shown(&lab.client(), &config, "a.example"), a.der());
-    assert_eq!(shown(&lab.client(), &config, "b.example"), b.der());
+    assert_eq!(certificate_shown(&lab.client(), &config, "a.example"), a.der());
+    assert_eq!(certificate_shown(&lab.client(), &config, "b.example"), b.der());
     let c = authority.issue(&["c.example"]);
-    replace(&lab, "certs/c", &c);
+    lab.replace_identity("certs/c", &c);
     eventually("a certificate that came into the directory is shown", || {
         lab.client().tls(&config, "c.example").try_connect().ok()
     });
@@ -75,18 +64,6 @@ fn in_directory(identities: &[(&str, &Identity)]) -> Running {
         .iter()
         .fold(lab, |lab, (name, identity)| lab.identity(&format!("certs/{name}"), identity))
         .start()
-}
-
-/// Puts other files in the place of those of an identity, key first, each in one step.
-fn replace(lab: &Running, name: &str, identity: &Identity) {
-    put(&lab.file(&format!("{name}.key")), &identity.key);
-    put(&lab.file(&format!("{name}.pem")), &identity.cert);
-}
-
-fn put(path: &Path, text: &str) {
-    let staged = path.with_extension("new");
-    std::fs::write(&staged, text).unwrap();
-    std::fs::rename(&staged, path).unwrap();
 }
 
 #[test]
@@ -126,12 +103,12 @@ fn another_certificate_is_taken_without_dropping_a_connection() {
     load.run_for(50);
 
     let next = site.authority.issue(&[HOST]);
-    replace(&lab, "site", &next);
+    lab.replace_identity("site", &next);
     eventually("the other certificate is shown", || {
         load.run_for(1);
         tunnel.send("ping\n");
         assert_eq!(tunnel.wire.until(b"\n").unwrap().as_deref(), Some(b"ping\n".as_slice()));
-        (shown(&lab.client(), &site.config(), HOST) == next.der()).then_some(())
+        (certificate_shown(&lab.client(), &site.config(), HOST) == next.der()).then_some(())
     });
     load.run_for(50);
     load.stop().expect_no_failure();
@@ -152,21 +129,21 @@ fn wait_for_refusal(lab: &Running, file: &str) {
 fn a_bad_replacement_keeps_what_was_there_and_says_so() {
     let site = Site::new();
     let lab = site.lab("").origins(1).start();
-    for text in ["", "no certificate", &site.identity.cert[..200], &Authority::new("x").issue(&[HOST]).cert] {
+    for text in ["", &site.identity.cert[..200], &Authority::new("x").issue(&[HOST]).cert] {
         let before = lab.proxy.lines().len();
-        put(&lab.file("site.pem"), text);
+        lab.replace_file("site.pem", text);
         eventually("the proxy says that the file is bad", || {
             lab.proxy.lines()[before..]
                 .iter()
                 .any(|line| line.contains("ERROR") && line.contains("site."))
                 .then_some(())
         });
-        assert_eq!(shown(&lab.client(), &site.config(), HOST), site.identity.der());
+        assert_eq!(certificate_shown(&lab.client(), &site.config(), HOST), site.identity.der());
     }
     let next = site.authority.issue(&[HOST]);
-    replace(&lab, "site", &next);
+    lab.replace_identity("site", &next);
     eventually("a good one is taken again", || {
-        (shown(&lab.client(), &site.config(), HOST) == next.der()).then_some(())
+        (certificate_shown(&lab.client(), &site.config(), HOST) == next.der()).then_some(())
     });
 }
 
@@ -184,17 +161,17 @@ fn a_reload_takes_other_certificates_at_once() {
     let site = Site::new();
     let lab = site.lab("").origins(1).start();
     let next = site.authority.issue(&[HOST]);
-    replace(&lab, "site", &next);
+    lab.replace_identity("site", &next);
     lab.reload(&ropeway_e2e::lab::file(TLS, "", ""));
-    assert_eq!(shown(&lab.client(), &site.config(), HOST), next.der());
+    assert_eq!(certificate_shown(&lab.client(), &site.config(), HOST), next.der());
 }
 
 #[test]
 fn a_key_that_belongs_to_another_certificate_refuses_a_reload() {
     let site = Site::new();
     let lab = site.lab("").origins(1).start();
-    put(&lab.file("site.key"), &site.authority.issue(&[HOST]).key);
+    lab.replace_file("site.key", &site.authority.issue(&[HOST]).key);
     let answer = lab.admin().post("/api/reload", "{}").expect(422);
     assert!(answer.text().contains("site.key"), "{}", answer.text());
-    assert_eq!(shown(&lab.client(), &site.config(), HOST), site.identity.der());
+    assert_eq!(certificate_shown(&lab.client(), &site.config(), HOST), site.identity.der());
 }

@@ -1,17 +1,17 @@
 //! HTTP/1.1 over TLS, with clients of which every record is under control.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use ropeway_e2e::tls::ClientSide;
-use ropeway_e2e::tls_site::{HOST, Site, TLS};
+use ropeway_e2e::tls_site::{HOST, Site};
 use ropeway_e2e::wire::Wire;
-use ropeway_e2e::{Gate, Lab, Load, Origin, lab, reply};
+use ropeway_e2e::{Gate, Lab, Load, Origin, reply};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, ProtocolVersion, StreamOwned};
 
 /// Bytes of which no two places look alike for long.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -332,46 +332,6 @@ fn load_over_tls_loses_nothing() {
     let report = load.stop();
     report.expect_no_failure();
     assert_eq!(report.bodies.len(), 3);
-}
-
-fn echo_server() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut socket = tungstenite::accept(stream).unwrap();
-        while let Ok(message) = socket.read() {
-            if message.is_text() || message.is_binary() {
-                socket.send(message).unwrap();
-            }
-        }
-    });
-    address
-}
-
-#[test]
-fn a_websocket_over_tls_carries_messages_of_every_size() {
-    let site = Site::new();
-    let servers = lab::file(TLS, "", "").replace("@all", &format!("\"{}\"", echo_server()));
-    let lab = Lab::new().config(&servers).identity("site", &site.identity).start();
-    let stream = TcpStream::connect(lab.proxy.address("web")).unwrap();
-    stream.set_read_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
-    let session = ClientConnection::new(site.config(), HOST.try_into().unwrap()).unwrap();
-    let stream = StreamOwned::new(session, stream);
-    let (mut socket, _) = tungstenite::client(format!("wss://{HOST}/chat"), stream).unwrap();
-    for length in [0, 1, 125, 126, 16_383, 16_384, 65_536, 1_000_000] {
-        let message = tungstenite::Message::binary(noise(length));
-        socket.send(message.clone()).unwrap();
-        assert!(socket.read().unwrap() == message, "{length} bytes");
-    }
-    socket.close(None).unwrap();
-    let end = loop {
-        match socket.read() {
-            Ok(_) => {}
-            Err(end) => break end,
-        }
-    };
-    assert!(matches!(end, tungstenite::Error::ConnectionClosed), "{end}");
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! Chromium, without a screen.
+
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::lab::Running;
+use crate::program::{Output, Program};
+use crate::tls::Identity;
+
+/// What every start needs: nobody is asked anything, and nothing is fetched but what the page names.
+const OPTIONS: &str = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run \
+     --disable-background-networking --disable-component-update --disable-sync --disable-default-apps";
+
+/// Opens the page at `/` of a host of the listener `web`, for whose certificate it takes only this one, and gives the
+/// document as it is when everything in it is loaded.
+#[must_use]
+pub fn open_page(lab: &Running, host: &str, identity: &Identity) -> Output {
+    let address = lab.proxy.address("web");
+    let home = lab.file("browser");
+    std::fs::create_dir_all(&home).unwrap();
+    Program::new("env")
+        .argument(variable("HOME", &home))
+        .argument("chromium")
+        .args(OPTIONS.split_whitespace())
+        .argument(variable("--user-data-dir", &home.join("profile")))
+        .argument(format!("--ignore-certificate-errors-spki-list={}", key_hash(identity)))
+        .argument(format!("--host-resolver-rules=MAP {host}:443 {address}, MAP * ~NOTFOUND"))
+        .args(["--dump-dom", &format!("https://{host}/")])
+        .run()
+        .expect_success()
+}
+
+fn variable(name: &str, value: &Path) -> String {
+    format!("{name}={}", value.display())
+}
+
+/// SHA-256 of the public key, in base64.
+fn key_hash(identity: &Identity) -> String {
+    let der = identity.der();
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+    BASE64_STANDARD.encode(digest(&SHA256, parsed.public_key().raw))
+}

@@ -166,6 +166,18 @@ impl Server {
         })
     }
 
+    /// `openssl s_server` with more options; it answers every request with a page about the session, and closes. The
+    /// options are separated by spaces, and in them stands `@dir`.
+    #[must_use]
+    pub fn openssl(files: &[(&str, &str)], options: &str) -> Self {
+        Self::start(files, "options", &format!("-accept 127.0.0.1:@port -www {options}"), |path| {
+            let options = std::fs::read_to_string(path).unwrap();
+            let mut command = Command::new("openssl");
+            command.arg("s_server").args(options.split_whitespace());
+            command
+        })
+    }
+
     fn start(
         files: &[(&str, &str)],
         name: &str,

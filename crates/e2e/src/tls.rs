@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     CertifiedIssuer, DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams,
@@ -60,6 +63,12 @@ impl Authority {
     #[must_use]
     pub fn pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// The hash of its public key, as a pin.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        pin(self.issuer.der())
     }
 
     /// A certificate for hosts, with a key on P-256.
@@ -146,6 +155,12 @@ impl Authority {
 }
 
 impl Identity {
+    /// The hash of its public key, as a pin.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        pin(&self.der())
+    }
+
     fn chain(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.cert.as_bytes()).map(Result::unwrap).collect()
     }
@@ -271,6 +286,7 @@ impl ClientSide {
 #[derive(Clone, Debug)]
 pub struct ServerSide {
     identity: Identity,
+    versions: Vec<&'static SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
     clients: Option<Arc<RootCertStore>>,
 }
@@ -279,7 +295,19 @@ impl ServerSide {
     /// A server with a certificate, that speaks HTTP/1.1.
     #[must_use]
     pub fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), alpn: vec![b"http/1.1".to_vec()], clients: None }
+        Self {
+            identity: identity.clone(),
+            versions: rustls::ALL_VERSIONS.to_vec(),
+            alpn: vec![b"http/1.1".to_vec()],
+            clients: None,
+        }
+    }
+
+    /// Speaks one version of TLS.
+    #[must_use]
+    pub fn version(mut self, version: &'static SupportedProtocolVersion) -> Self {
+        self.versions = vec![version];
+        self
     }
 
     /// Agrees on other protocols above TLS.
@@ -303,7 +331,7 @@ impl ServerSide {
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
         let builder =
-            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+            ServerConfig::builder_with_provider(provider()).with_protocol_versions(&self.versions).unwrap();
         let builder = match &self.clients {
             Some(roots) => builder.with_client_cert_verifier(
                 WebPkiClientVerifier::builder_with_provider(roots.clone(), provider()).build().unwrap(),
@@ -316,6 +344,12 @@ impl ServerSide {
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
         Arc::new(config)
     }
+}
+
+/// RFC 7469 section 2.4.
+fn pin(certificate: &CertificateDer<'_>) -> String {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).unwrap();
+    format!("sha256/{}", BASE64.encode(digest(&SHA256, certificate.public_key().raw)))
 }
 
 fn provider() -> Arc<CryptoProvider> {

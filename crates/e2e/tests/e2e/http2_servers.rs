@@ -163,6 +163,25 @@ mod refusals {
         }
     }
 
+    /// What was sent of a body and is not kept cannot be sent again: never would a server get the rest alone.
+    #[test]
+    fn a_request_of_whose_body_a_part_is_gone_is_not_tried_again() {
+        let (lab, server, mut connection) = met(&WIDE);
+        let mut client = lab.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+        let stream = connection.next_call();
+        client.send("first");
+        connection.until("a part of the body", |connection| {
+            (connection.exchange(stream).received() == 5).then_some(())
+        });
+        connection.send(&[reset(stream, REFUSED_STREAM)]);
+        client.send("other");
+        let _ = client.receive().expect(502);
+        connection.round_trip();
+        assert_eq!(connection.try_next_call(), None);
+        assert!(!server.drop_waiting());
+    }
+
     #[test]
     fn a_server_that_goes_on_refusing_is_left_for_another() {
         let (refusing, serving) = (Listener::new(), Listener::new());

@@ -29,6 +29,7 @@ mod keep_alive;
 mod lab;
 mod metrics;
 mod own_responses;
+mod peers;
 mod proxy_protocol;
 mod reload;
 mod retries;

@@ -1,5 +1,6 @@
 //! TLS towards the servers of an upstream, from its configuration.
 
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
@@ -12,7 +13,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::Builder;
 use super::certificate::Certificate;
@@ -125,6 +126,18 @@ fn server_name(name: &Located<schema::TlsName>) -> Result<ServerName<'static>, B
     })
 }
 
+/// The server may be who it says it is, but has none of the keys that are expected.
+#[derive(Debug)]
+struct NotPinned;
+
+impl fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its key is not among the pins")
+    }
+}
+
+impl std::error::Error for NotPinned {}
+
 /// Verifies chains, keys, or both. That the server has the key is verified always.
 #[derive(Debug)]
 struct ServerVerifier {
@@ -144,7 +157,7 @@ impl ServerVerifier {
         let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
         let hash = digest(&SHA256, &key);
         let known = self.pins.iter().any(|pin| pin.bytes() == hash.as_ref());
-        if known { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+        if known { Ok(()) } else { Err(Error::Other(OtherError(Arc::new(NotPinned)))) }
     }
 }
 

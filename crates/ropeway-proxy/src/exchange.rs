@@ -38,6 +38,7 @@ use crate::link::Link;
 use crate::opening::{Opened, Opening};
 use crate::pool::{Pool, ServerLink};
 use crate::proxy_header;
+use crate::relay::PumpError;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Elsewhere, HashKey, Server, Upstream};
@@ -302,27 +303,43 @@ fn respond(
     }))
 }
 
-/// Moves the response, and whatever is left of the request.
 fn relay(
     cx: &mut Context<'_>,
     worker: &Worker,
     client: &mut Client,
     exchange: &mut Exchange,
 ) -> Poll<Result<Step, Failure>> {
-    let Some(server) = exchange.server.as_mut() else { return Poll::Ready(Ok(Step::Settle)) };
-    if !exchange.upload.is_done() && !exchange.upload_broken {
-        let upload = exchange.upload.poll(cx, worker, &mut client.link, &mut server.link);
-        exchange.upload_broken = matches!(upload, Poll::Ready(Err(_)));
+    let Some(mut server) = exchange.server.take() else { return Poll::Ready(Ok(Step::Settle)) };
+    let next = pass_on(cx, worker, client, exchange, &mut server);
+    exchange.server = Some(server);
+    if next? { Poll::Ready(Ok(Step::Settle)) } else { wait::for_relay(worker, client, exchange) }
+}
+
+/// Moves the response, and whatever is left of the request. Whether the response is over.
+fn pass_on(
+    cx: &mut Context<'_>,
+    worker: &Worker,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    server: &mut ServerLink,
+) -> Result<bool, Failure> {
+    if !exchange.upload_is_over(&server.link) {
+        match exchange.upload.poll(cx, worker, &mut client.link, &mut server.link) {
+            // A server that has answered need not read on, and a client that has its answer need not send on.
+            Poll::Ready(Err(PumpError::Sink(_) | PumpError::SourceEnded)) => exchange.upload_broken = true,
+            Poll::Ready(Err(error)) => return Err(Failure::of_client(&error)),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
     }
     match exchange.download.poll(cx, worker, &mut server.link, &mut client.link) {
-        Poll::Ready(Ok(())) => return Poll::Ready(Ok(Step::Settle)),
-        Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::while_relaying(&error))),
+        Poll::Ready(Ok(())) => return Ok(true),
+        Poll::Ready(Err(error)) => return Err(Failure::while_relaying(&error)),
         Poll::Pending => {}
     }
-    if exchange.upload.is_done() && response::client_is_gone(cx, client) {
-        return Poll::Ready(Err(Failure::client_gone()));
+    if exchange.upload_is_over(&server.link) && response::client_is_gone(cx, client) {
+        return Err(Failure::client_gone());
     }
-    wait::for_relay(worker, client, exchange)
+    Ok(false)
 }
 
 fn tunnel(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: &mut Exchange) -> Poll<Step> {

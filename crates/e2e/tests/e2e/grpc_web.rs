@@ -1,23 +1,30 @@
 //! gRPC-Web: requests as browsers send them, in front of a server that only knows gRPC.
 
 use ropeway_e2e::grpc::{Server, framed};
-use ropeway_e2e::h2::Block;
-use ropeway_e2e::h2::connection::Connection;
-use ropeway_e2e::{Lab, Response, Running};
+use ropeway_e2e::h2::frame::headers;
+use ropeway_e2e::h2::{Block, Connection, Listener};
+use ropeway_e2e::{Client, Lab, Response, Running};
 
 fn lab(server: &Server, route: &str) -> Running {
+    before(&server.address().to_string(), route)
+}
+
+fn before(server: &str, route: &str) -> Running {
     let config = format!(
         "[listener.web]\nbind = \"127.0.0.1:0\"\nhttp2 = {{ prior_knowledge = true }}\n\
          [[route]]\nname = \"all\"\nupstream = \"app\"\n{route}\n\
-         [upstream.app]\nservers = [\"{}\"]\nprotocol = \"h2\"\n",
-        server.address()
+         [upstream.app]\nservers = [\"{server}\"]\nprotocol = \"h2\"\n"
     );
     Lab::new().config(&config).start()
 }
 
 /// Calls by HTTP/1.1, as browsers without TLS do.
 fn call(lab: &Running, content_type: &str, method: &str, body: &[u8]) -> Response {
-    let client = lab.client().field("Content-Type", content_type).field("X-Grpc-Web", "1");
+    call_as(&lab.client(), content_type, method, body)
+}
+
+fn call_as(client: &Client, content_type: &str, method: &str, body: &[u8]) -> Response {
+    let client = client.clone().field("Content-Type", content_type).field("X-Grpc-Web", "1");
     client.request("POST", &format!("/lab.Lab/{method}"), std::str::from_utf8(body).unwrap())
 }
 
@@ -68,6 +75,31 @@ fn an_error_comes_in_the_head() {
     assert_eq!(response.field("grpc-status").as_deref(), Some("5"));
     assert_eq!(response.field("grpc-message").as_deref(), Some("not here"));
     assert!(response.body.data.is_empty(), "{response:?}");
+}
+
+/// The length is that of the content before it was translated.
+#[test]
+fn a_length_that_the_server_announces_is_not_passed_on() {
+    let server = Listener::new();
+    let lab = before(&server.address().to_string(), "grpc_web = true");
+    let client = lab.client();
+    let answers = std::thread::spawn(move || {
+        ["0", "10"].map(|_| call_as(&client, "application/grpc-web", "Echo", &framed("hello")))
+    });
+    let mut connection = server.accept(&[]);
+    let head = |length| {
+        Block::response("200").field("content-type", "application/grpc").field("content-length", length)
+    };
+    let (stream, _) = connection.next_request();
+    connection.begin(stream, head("0").field("grpc-status", "5"));
+    connection.finish(stream);
+    let (stream, _) = connection.next_request();
+    connection.begin(stream, head("10"));
+    connection.send_body(stream, &framed("hello"));
+    connection.send(&[headers(stream, Block::of(&[("grpc-status", "0")])).end()]);
+    let [refused, served] = answers.join().unwrap();
+    assert_eq!(refused.expect(200).field("grpc-status").as_deref(), Some("5"));
+    assert_eq!(served.expect(200).body.data, [framed("hello"), trailers("grpc-status: 0\r\n")].concat());
 }
 
 #[test]

@@ -252,7 +252,11 @@ fn pass_on(
     let modern = exchange.request.version() == Version::Http11;
     note_head(passage, exchange, head);
     let translation = grpc::response_translation(exchange.call.as_ref(), &mut head.head);
-    let sink = sink_for(source, client, head, modern);
+    let sink = match &translation {
+        // What is translated has another length.
+        Some(_) => sink_for(source.for_stream(), client, None, modern),
+        None => sink_for(source, client, head.content_length(), modern),
+    };
     let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
     exchange.keep_server = whole_request_sent && head.keep_alive() && source != BodyFraming::UntilClose;
     exchange.keep_client = whole_request_sent
@@ -295,11 +299,11 @@ fn pass_on(
 }
 
 /// How the body is framed for the client.
-fn sink_for(source: BodyFraming, client: &Client, head: &ResponseHead, modern: bool) -> BodyFraming {
+fn sink_for(source: BodyFraming, client: &Client, length: Option<u64>, modern: bool) -> BodyFraming {
     if client.link.is_stream() {
         return source.for_stream();
     }
-    match source.for_http1(head.content_length()) {
+    match source.for_http1(length) {
         BodyFraming::Chunked if !modern => BodyFraming::UntilClose,
         BodyFraming::UntilClose if modern => BodyFraming::Chunked,
         same => same,
@@ -383,7 +387,7 @@ fn poll_upload(
     exchange: &mut Exchange,
     server: &mut ServerLink,
 ) -> Result<(), Failure> {
-    if exchange.upload_broken || (exchange.upload.is_done() && server.link.outbox.is_empty()) {
+    if exchange.upload_is_over(&server.link) {
         return Ok(());
     }
     match exchange.upload.poll(cx, worker, &mut client.link, &mut server.link) {
@@ -411,7 +415,7 @@ fn poll_client(
     exchange: &Exchange,
     server: &ServerLink,
 ) -> Result<(), Failure> {
-    if !exchange.upload.is_done() || !server.link.outbox.is_empty() {
+    if !exchange.upload_is_over(&server.link) {
         return Ok(());
     }
     if let Poll::Ready(flushed) = client.link.poll_flush(cx, &worker.buffers) {

@@ -10,6 +10,7 @@ use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
 use crate::http2::client::OpeningTurn;
+use crate::link::Link;
 use crate::opening::Opening;
 use crate::pool::ServerLink;
 use crate::relay::Pump;
@@ -285,13 +286,19 @@ impl Exchange {
     /// Makes ready to send the body, from its beginning.
     pub fn begin_upload(&mut self, limits: &BodyLimits) {
         let source = self.request.framing();
-        let sink = if self.to_stream {
-            source.for_stream()
-        } else {
-            source.for_http1(self.request.content_length())
-        };
         let translation = grpc::request_translation(self.call.as_ref());
+        let sink = match self.to_stream {
+            true => source.for_stream(),
+            false if translation.is_some() => source.for_stream().for_http1(None),
+            false => source.for_http1(self.request.content_length()),
+        };
         self.upload = Pump::new(source, sink, limits).limited_to(self.max_body).translated_by(translation);
+    }
+
+    /// Whether nothing of the body is left to send to the server: all of it was written, or no more can be.
+    #[inline]
+    pub fn upload_is_over(&self, server: &Link) -> bool {
+        self.upload_broken || (self.upload.is_done() && server.outbox.is_empty())
     }
 
     /// Forgets what an attempt left behind, for the next one.

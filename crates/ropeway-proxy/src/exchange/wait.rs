@@ -32,7 +32,7 @@ pub(super) fn for_response(
     if worker.must_abort() {
         return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Send)));
     }
-    let uploading = !exchange.upload_broken && (!exchange.upload.is_done() || !server.link.outbox.is_empty());
+    let uploading = !exchange.upload_is_over(&server.link);
     let due = if uploading {
         exchange.upload.deadline(from_client(client), to_server(exchange)).map_or(u64::MAX, |(at, _)| at)
     } else {

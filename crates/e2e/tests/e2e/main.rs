@@ -4,6 +4,7 @@ mod access_log;
 mod acme;
 mod balancing;
 mod bodies;
+mod both_directions;
 mod browser;
 mod caps;
 mod early_response;

@@ -2,10 +2,6 @@
 
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-
 use crate::lab::Running;
 use crate::program::{Output, Program};
 use crate::tls::Identity;
@@ -21,12 +17,13 @@ pub fn open_page(lab: &Running, host: &str, identity: &Identity) -> Output {
     let address = lab.proxy.address("web");
     let home = lab.file("browser");
     std::fs::create_dir_all(&home).unwrap();
+    let key = identity.pin().replace("sha256/", "");
     Program::new("env")
         .argument(variable("HOME", &home))
         .argument("chromium")
         .args(OPTIONS.split_whitespace())
         .argument(variable("--user-data-dir", &home.join("profile")))
-        .argument(format!("--ignore-certificate-errors-spki-list={}", key_hash(identity)))
+        .argument(format!("--ignore-certificate-errors-spki-list={key}"))
         .argument(format!("--host-resolver-rules=MAP {host}:443 {address}, MAP * ~NOTFOUND"))
         .args(["--dump-dom", &format!("https://{host}/")])
         .run()
@@ -35,11 +32,4 @@ pub fn open_page(lab: &Running, host: &str, identity: &Identity) -> Output {
 
 fn variable(name: &str, value: &Path) -> String {
     format!("{name}={}", value.display())
-}
-
-/// SHA-256 of the public key, in base64.
-fn key_hash(identity: &Identity) -> String {
-    let der = identity.der();
-    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
-    BASE64_STANDARD.encode(digest(&SHA256, parsed.public_key().raw))
 }

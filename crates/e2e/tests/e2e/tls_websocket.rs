@@ -46,9 +46,9 @@ fn open(site: &Site, lab: &Running) -> Socket {
 }
 
 #[track_caller]
-fn expect_echo(socket: &mut Socket, message: Message) {
+fn expect_echo(socket: &mut Socket, message: &Message) {
     socket.send(message.clone()).unwrap();
-    assert!(socket.read().unwrap() == message, "{} bytes came back as others", message.len());
+    assert!(socket.read().unwrap() == *message, "{} bytes came back as others", message.len());
 }
 
 #[track_caller]
@@ -69,7 +69,7 @@ fn a_websocket_over_tls_carries_messages_of_every_size() {
     let lab = start(&site, echo_server());
     let mut socket = open(&site, &lab);
     for length in [0, 1, 125, 126, 16_383, 16_384, 65_536, 1_000_000] {
-        expect_echo(&mut socket, Message::binary(noise(length)));
+        expect_echo(&mut socket, &Message::binary(noise(length)));
     }
     expect_orderly_close(socket);
 }
@@ -83,7 +83,7 @@ fn a_websocket_stays_up_while_certificates_are_exchanged() {
     let mut number = 0;
     let mut talk = |socket: &mut Socket| {
         number += 1;
-        expect_echo(socket, Message::text(format!("message {number}")));
+        expect_echo(socket, &Message::text(format!("message {number}")));
     };
     let shown = || certificate_shown(&lab.client(), &site.config(), HOST);
     for _ in 0..2 {
@@ -102,6 +102,6 @@ fn a_websocket_stays_up_while_certificates_are_exchanged() {
         talk(&mut socket);
         assert_eq!(shown(), next.der(), "{kind}");
     }
-    expect_echo(&mut socket, Message::binary(noise(1_000_000)));
+    expect_echo(&mut socket, &Message::binary(noise(1_000_000)));
     expect_orderly_close(socket);
 }

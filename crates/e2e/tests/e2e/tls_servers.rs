@@ -46,6 +46,24 @@ fn a_server_of_a_known_authority_is_believed() {
     }
 }
 
+#[test]
+fn a_reload_that_changes_nothing_about_servers_keeps_their_connections() {
+    let authority = Authority::new("Test CA");
+    let server = ServerSide::new(&authority.issue(&[HOST]));
+    let tls = format!("tls = {{ ca = \"ca.pem\", {NAME} }}\nkeep_alive = {{ idle = \"1m\" }}");
+    let config = |listener: &str| file(listener, "", &tls);
+    let lab = Lab::new()
+        .origin(answering(&server))
+        .file("ca.pem", &authority.pem())
+        .config(&config(""))
+        .start();
+    let _ = lab.client().get("/").expect(200);
+    lab.reload(&config("server_name_header = \"x-served-by\""));
+    let answer = lab.client().get("/").expect(200);
+    assert!(answer.field("x-served-by").is_some(), "by the new configuration");
+    assert_eq!(lab.origin(1).connections(), 1);
+}
+
 /// Verification is on unless it is switched off.
 #[test]
 fn a_server_that_cannot_be_verified_gets_no_request() {

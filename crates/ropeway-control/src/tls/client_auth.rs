@@ -84,7 +84,7 @@ pub(crate) fn roots_in(path: &Path) -> Result<RootCertStore, FileProblem> {
 }
 
 /// The same, which take part in a hash.
-pub(super) fn authorities(path: &Path, hash: &mut Context) -> Result<RootCertStore, FileProblem> {
+fn authorities(path: &Path, hash: &mut Context) -> Result<RootCertStore, FileProblem> {
     let mut roots = RootCertStore::empty();
     for certificate in file::certificates(path)? {
         hash.update(&certificate);

@@ -45,6 +45,8 @@ pub struct Built {
     pub(crate) upstreams: HashMap<String, Arc<UpstreamTls>>,
     watched: Vec<Watched>,
     lists: Vec<RevocationList>,
+    /// What the upstreams were made from.
+    reusable: watch::Reusable,
     /// Those of every configuration.
     pub(crate) challenges: Arc<Challenges>,
 }
@@ -79,7 +81,9 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
     }
     for upstream in &config.upstreams {
         if let Some(tls) = builder.upstream(upstream) {
-            built.upstreams.insert(upstream.name.value.clone(), Arc::new(tls));
+            let (made_from, tls) = tls;
+            built.reusable.insert(upstream.name.value.clone(), (made_from, Arc::clone(&tls)));
+            built.upstreams.insert(upstream.name.value.clone(), tls);
         }
     }
     builder.authority_of_orders();
@@ -102,7 +106,8 @@ struct Builder<'a> {
     lists: Vec<RevocationList>,
     /// What was read of which everything has to be made again when it changes.
     files: Signature,
-    system_roots: Option<Arc<RootCertStore>>,
+    /// With a hash of them.
+    system_roots: Option<(Arc<RootCertStore>, [u8; 32])>,
 }
 
 impl Builder<'_> {

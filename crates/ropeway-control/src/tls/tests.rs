@@ -92,7 +92,7 @@ type Outcome = Result<(CertificateDer<'static>, HandshakeKind), rustls::Error>;
 
 /// A handshake by the profile that the data plane would choose.
 fn handshake(listener: &ListenerTls, client: &Arc<ClientConfig>, host: &str) -> Outcome {
-    let profile = &listener.profiles[listener.profile_for(host)];
+    let profile = listener.profiles.get(listener.profiles.index_for(host.as_bytes())).unwrap();
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
     let mut server = ServerConnection::new(Arc::clone(&profile.config)).unwrap();
@@ -221,13 +221,10 @@ fn threat_25_a_ticket_is_good_for_its_own_host_only() {
                 client_auth = { mode = \"required\", ca = \"DIR/ca.pem\" }\n";
     let live = LiveTls::default();
     let listener = authority.listener(&format!("{keys}{host}"), &live);
-    assert_eq!(
-        listener.profiles.iter().map(|profile| profile.asks_clients).collect::<Vec<_>>(),
-        [false, true]
-    );
-    let plain = ticket_of(&listener.profiles[0]);
-    assert_eq!(listener.profiles[1].config.ticketer.decrypt(&plain), None);
-    assert!(listener.profiles[0].config.ticketer.decrypt(&plain).is_some());
+    assert_eq!([0, 1].map(|index| listener.profiles.get(index).unwrap().asks_clients), [false, true]);
+    let plain = ticket_of(listener.profiles.get(0).unwrap());
+    assert_eq!(listener.profiles.get(1).unwrap().config.ticketer.decrypt(&plain), None);
+    assert!(listener.profiles.get(0).unwrap().config.ticketer.decrypt(&plain).is_some());
     let stranger = Arc::new(authority.client(None));
     assert!(handshake(&listener, &stranger, "b.example").is_err());
     let mut known = authority.client(Some("client"));
@@ -236,11 +233,11 @@ fn threat_25_a_ticket_is_good_for_its_own_host_only() {
     let kinds = [(); 2].map(|()| handshake(&listener, &known, "b.example").unwrap().1);
     assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed]);
     // Another authority: what the old one's clients hold is worth nothing.
-    let ticket = ticket_of(&listener.profiles[1]);
+    let ticket = ticket_of(listener.profiles.get(1).unwrap());
     std::fs::write(authority.path("ca.pem"), Authority::new().issuer.pem()).unwrap();
     assert!(live.look_twice(), "the snapshot is made again");
     let listener = authority.listener(&format!("{keys}{host}"), &live);
-    assert_eq!(listener.profiles[1].config.ticketer.decrypt(&ticket), None);
+    assert_eq!(listener.profiles.get(1).unwrap().config.ticketer.decrypt(&ticket), None);
     assert!(handshake(&listener, &known, "b.example").is_err());
 }
 
@@ -293,7 +290,7 @@ fn policies_offer_what_they_say() {
     let offered = |policy: &str| {
         let keys = format!("certificates = [{{ directory = \"DIR/certs\" }}]\npolicy = \"{policy}\"");
         let listener = authority.listener(&keys, &LiveTls::default());
-        let provider = Arc::clone(listener.profiles[0].config.crypto_provider());
+        let provider = Arc::clone(listener.profiles.get(0).unwrap().config.crypto_provider());
         (
             provider.cipher_suites.len(),
             provider.kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>(),
@@ -433,4 +430,36 @@ fn of_several_lists_the_one_is_named_that_is_bad_and_the_end_of_each_is_known() 
     std::fs::write(authority.path("two.crl"), [0x30, 3, 2, 1, 0]).unwrap();
     let complaint = authority.complaint(keys);
     assert!(complaint.contains("two.crl: the list of revoked certificates is malformed"), "{complaint}");
+}
+
+/// Otherwise every reload would close the connections to all servers that are reached by TLS.
+#[test]
+fn tls_towards_servers_stays_the_same_until_something_about_it_changes() {
+    let authority = Authority::new();
+    authority.sign("client", &["client.example"]);
+    let live = LiveTls::default();
+    let tls_of = |before: &str, keys: &str| {
+        let keys = keys.replace("DIR", &authority.directory.path().display().to_string());
+        let config = fixture::config(&format!(
+            "{before}[listener.web]\nbind = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
+             [upstream.app]\nservers = [\"127.0.0.1:8001\"]\n{keys}"
+        ));
+        let built = build(&config, &live).unwrap();
+        let tls = Arc::clone(&built.upstreams["app"]);
+        live.follow(built);
+        tls
+    };
+    let keys =
+        "tls = { ca = \"DIR/ca.pem\", client = { cert = \"DIR/client.pem\", key = \"DIR/client.key\" } }\n";
+    let first = tls_of("", keys);
+    assert!(Arc::ptr_eq(&first, &tls_of("# moved\nworkers = 3\n", keys)));
+    authority.sign("client", &["client.example"]);
+    let renewed = tls_of("", keys);
+    assert!(!Arc::ptr_eq(&first, &renewed), "another certificate is shown");
+    std::fs::write(authority.path("ca.pem"), Authority::new().issuer.pem()).unwrap();
+    let others = tls_of("", keys);
+    assert!(!Arc::ptr_eq(&renewed, &others), "others are believed");
+    let http2 = tls_of("", &format!("{keys}protocol = \"h2\"\n"));
+    assert!(!Arc::ptr_eq(&others, &http2), "another protocol is agreed on");
+    assert!(!Arc::ptr_eq(&http2, &tls_of("", "tls = { verify = false }\n")));
 }

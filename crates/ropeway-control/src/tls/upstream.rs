@@ -17,14 +17,25 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertSto
 
 use super::Builder;
 use super::certificate::Certificate;
-use super::client_auth::authorities;
+use super::client_auth::roots_in;
+use super::file;
 use super::listener::complain;
 use super::policy::Offer;
 use super::watch::Signature;
 
+/// Everything that decides how the servers of an upstream are reached by TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct MadeFrom {
+    settings: schema::UpstreamTls,
+    protocol: Protocol,
+    /// A hash of the authorities, and of what the proxy shows.
+    contents: [u8; 32],
+}
+
 impl Builder<'_> {
-    /// TLS towards the servers of an upstream, or what is wrong with its files.
-    pub(super) fn upstream(&mut self, upstream: &schema::Upstream) -> Option<UpstreamTls> {
+    /// TLS towards the servers of an upstream, or what is wrong with its files. If nothing about it has changed, it is the
+    /// very same as before: connections and sessions that were opened with it stay in use.
+    pub(super) fn upstream(&mut self, upstream: &schema::Upstream) -> Option<(MadeFrom, Arc<UpstreamTls>)> {
         let tls = upstream.tls.as_ref().filter(|tls| tls.enabled)?;
         let client = tls.client.as_ref();
         let files = tls
@@ -33,8 +44,40 @@ impl Builder<'_> {
             .chain(client.map(|client| &client.cert))
             .chain(client.and_then(|client| client.key.as_ref()));
         self.files.extend(Signature::of(files.map(Located::resolved)));
-        let built = self.try_upstream(upstream, tls);
+        let built = self.same_or_new(upstream, tls);
         built.map_err(|complaint| self.complaints.push(*complaint)).ok()
+    }
+
+    fn same_or_new(
+        &mut self,
+        upstream: &schema::Upstream,
+        tls: &schema::UpstreamTls,
+    ) -> Result<(MadeFrom, Arc<UpstreamTls>), Box<Diagnostic>> {
+        let contents = self.contents(tls, &upstream.name.place)?;
+        let made_from = MadeFrom { settings: tls.clone(), protocol: upstream.protocol, contents };
+        if let Some(same) = self.live.upstream(&upstream.name.value, &made_from) {
+            return Ok((made_from, same));
+        }
+        let new = self.try_upstream(upstream, tls)?;
+        Ok((made_from, Arc::new(new)))
+    }
+
+    /// Read before everything is made from it, so that no change in between is overlooked.
+    fn contents(&mut self, tls: &schema::UpstreamTls, place: &Place) -> Result<[u8; 32], Box<Diagnostic>> {
+        let mut hash = Context::new(&SHA256);
+        let client = tls.client.as_ref();
+        let named =
+            client.map(|client| &client.cert).into_iter().chain(client.and_then(|one| one.key.as_ref()));
+        for file in tls.ca.iter().chain(named) {
+            let bytes = file::read(&file.resolved()).map_err(|problem| complain(&problem, &file.place))?;
+            hash.update(digest(&SHA256, &bytes).as_ref());
+        }
+        if tls.verify && tls.ca.is_none() {
+            hash.update(&self.system_roots(place)?.1);
+        }
+        let mut contents = [0; 32];
+        contents.copy_from_slice(hash.finish().as_ref());
+        Ok(contents)
     }
 
     fn try_upstream(
@@ -81,12 +124,10 @@ impl Builder<'_> {
         let chains = match (tls.verify, &tls.ca) {
             (false, _) => None,
             (true, Some(ca)) => {
-                let mut unused = Context::new(&SHA256);
-                let roots = authorities(&ca.resolved(), &mut unused)
-                    .map_err(|problem| complain(&problem, &ca.place))?;
+                let roots = roots_in(&ca.resolved()).map_err(|problem| complain(&problem, &ca.place))?;
                 Some(Arc::new(roots))
             }
-            (true, None) => Some(self.system_roots(place)?),
+            (true, None) => Some(self.system_roots(place)?.0),
         };
         let chains = chains.map(|roots| {
             let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
@@ -99,12 +140,14 @@ impl Builder<'_> {
         })
     }
 
-    /// Read once, however many upstreams use them.
-    fn system_roots(&mut self, place: &Place) -> Result<Arc<RootCertStore>, Box<Diagnostic>> {
-        if let Some(roots) = &self.system_roots {
-            return Ok(Arc::clone(roots));
+    /// With a hash. Read once, however many upstreams use them.
+    fn system_roots(&mut self, place: &Place) -> Result<(Arc<RootCertStore>, [u8; 32]), Box<Diagnostic>> {
+        if let Some(known) = &self.system_roots {
+            return Ok(known.clone());
         }
         let found = rustls_native_certs::load_native_certs();
+        let mut hash = Context::new(&SHA256);
+        found.certs.iter().for_each(|certificate| hash.update(certificate));
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
@@ -114,9 +157,11 @@ impl Builder<'_> {
                 "install the package `ca-certificates`, or name a file: `tls = { ca = \"ca.pem\" }`",
             )));
         }
-        let roots = Arc::new(roots);
-        self.system_roots = Some(Arc::clone(&roots));
-        Ok(roots)
+        let mut contents = [0; 32];
+        contents.copy_from_slice(hash.finish().as_ref());
+        let known = (Arc::new(roots), contents);
+        self.system_roots = Some(known.clone());
+        Ok(known)
     }
 }
 

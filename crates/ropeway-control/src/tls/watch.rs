@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use ropeway_proxy::challenges::Challenges;
+use ropeway_proxy::tls::UpstreamTls;
 use tokio::time::MissedTickBehavior;
 
 use super::Built;
@@ -17,6 +18,7 @@ use super::file::FileProblem;
 use super::revocation_list::{Freshness, RevocationList};
 use super::store::CertificateStore;
 use super::tickets::{KeyRing, KeySource};
+use super::upstream;
 use crate::Control;
 
 /// How often files are looked at. A change counts once two looks in a row have seen the same, so that a certificate and
@@ -131,11 +133,15 @@ impl Watched {
     }
 }
 
+/// What TLS towards the servers of an upstream was made from, and what was made, by the name of the upstream.
+pub(super) type Reusable = HashMap<String, (upstream::MadeFrom, Arc<UpstreamTls>)>;
+
 /// What of TLS lives longer than a configuration, and what files the one in service depends on.
 #[derive(Debug, Default)]
 pub struct LiveTls {
     rings: Mutex<HashMap<(KeySource, Duration), Arc<KeyRing>>>,
     followed: Mutex<Followed>,
+    reusable: Mutex<Reusable>,
     challenges: Arc<Challenges>,
     exchanged: AtomicU64,
     refused: AtomicU64,
@@ -179,6 +185,12 @@ impl LiveTls {
         Ok(ring)
     }
 
+    /// TLS towards the servers of an upstream as it is in service, if it was made from the same.
+    pub(super) fn upstream(&self, name: &str, made_from: &upstream::MadeFrom) -> Option<Arc<UpstreamTls>> {
+        let reusable = lock(&self.reusable);
+        reusable.get(name).filter(|(known, _)| known == made_from).map(|(_, tls)| Arc::clone(tls))
+    }
+
     /// What authorities are answered that look whether a host is ours.
     pub(crate) fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
@@ -190,6 +202,7 @@ impl LiveTls {
         *followed =
             Followed { generation: followed.generation + 1, watched: built.watched, lists: built.lists };
         drop(followed);
+        *lock(&self.reusable) = built.reusable;
         // What no configuration uses is held by nobody else.
         lock(&self.rings).retain(|_, ring| Arc::strong_count(ring) > 1);
         self.warn_of_expiry(SystemTime::now());

@@ -525,6 +525,30 @@ mod limits {
         assert!(!server.drop_waiting(), "two are enough");
     }
 
+    /// What a server allows is known before the first request goes out, so that a burst makes it refuse none.
+    #[test]
+    fn a_burst_on_a_cold_start_keeps_to_what_the_server_allows() {
+        let server = Listener::new();
+        let lab = before(&[&server]);
+        let mut clients: Vec<_> =
+            (0..12).map(|number| asks(&lab.client(), "POST", &format!("/{number}"), "body")).collect();
+        for _ in 0..3 {
+            let mut connection = server.accept(&[(setting::MAX_CONCURRENT_STREAMS, 4)]);
+            let calls: Vec<_> = (0..4).map(|_| connection.next_request()).collect();
+            connection.round_trip();
+            assert_eq!(connection.calls(), 4, "{}", connection.summary());
+            std::thread::spawn(move || {
+                for (stream, _) in calls {
+                    connection.answer(stream, "served");
+                }
+                connection.expect_end();
+            });
+        }
+        for client in &mut clients {
+            let _ = client.receive().expect(200).expect_body("served");
+        }
+    }
+
     /// RFC 9113 section 5.2: the harness fails the test at the first byte beyond a window.
     #[test]
     fn an_upload_takes_no_more_than_the_window_of_its_stream() {

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -38,11 +40,11 @@ pub(crate) struct Multiplexed {
     used_ms: Rc<Cell<u64>>,
 }
 
-/// Begins HTTP/2 on a connection; a task of its own moves the frames from then on.
+/// Begins HTTP/2 on a connection, up to the settings of the server; a task of its own moves the frames from then on.
 ///
 /// # Errors
 ///
-/// Those of the `h2` crate.
+/// Those of the `h2` crate, and `PROTOCOL_ERROR` for an end before there were settings.
 pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Result<Multiplexed, h2::Error> {
     let transport = Transport::to_server(link, Rc::clone(worker));
     let mut builder = Builder::new();
@@ -51,8 +53,16 @@ pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Resul
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_LIST)
+        .initial_max_send_streams(0)
         .max_send_buffer_size(SEND_BUFFER);
-    let (requests, connection) = builder.handshake(transport).await?;
+    let (requests, mut connection) = builder.handshake(transport).await?;
+    // How many streams the server takes is known from then on (RFC 9113, section 3.4). Guesses would be refused.
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Ready(end) => Poll::Ready(end.and(Err(Reason::PROTOCOL_ERROR.into()))),
+        Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await?;
     let is_alive = Rc::new(Cell::new(true));
     let flag = Rc::clone(&is_alive);
     tokio::task::spawn_local(async move {

@@ -1,6 +1,6 @@
 //! A browser over HTTPS: pages with everything in them, uploads and WebSocket.
 
-use ropeway_e2e::browser::open_page;
+use ropeway_e2e::browser::{Page, open_page};
 use ropeway_e2e::tls_site::{HOST, Site, TLS};
 use ropeway_e2e::{Gate, Origin, Peer, Running, eventually, lab, reply};
 use serde_json::Value;
@@ -9,6 +9,9 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 
 const PARTS: usize = 60;
+
+/// The group that a quantum computer could not break, by its number in the registry of TLS.
+const X25519_MLKEM768: u64 = 0x11ec;
 
 /// Says in the document what came of everything. The image is held back until that is done, and with it the end of loading.
 const PAGE: &str = r#"<!doctype html>
@@ -105,13 +108,13 @@ fn echo(peer: &mut Peer, key: &str) {
 }
 
 /// Opens the page through a listener with these lines at its end, and gives the records of the access log too.
-fn open(listener: &str) -> (Running, String, Vec<Value>) {
+fn open(listener: &str) -> (Running, Page, Vec<Value>) {
     let site = Site::new();
     let log = "[log.access]\nformat = \"json\"\noutput = \"@dir/access.log\"\n";
     let config = lab::file(&format!("{TLS}{listener}"), "", "") + log;
     let lab = site.lab("").config(&config).origin(origin()).start();
-    let document = open_page(&lab, HOST, &site.identity).text();
-    expect_all(&document);
+    let page = open_page(&lab, HOST, &site.identity);
+    expect_all(&page.document);
     // The page, its style sheet, its parts, its image, three requests of its program, and a WebSocket.
     let records = eventually("the access log", || {
         let text = std::fs::read_to_string(lab.file("access.log")).unwrap_or_default();
@@ -128,7 +131,7 @@ fn open(listener: &str) -> (Running, String, Vec<Value>) {
         assert_eq!(record["tls"], "TLSv1.3", "{record}");
         assert!(reasons.iter().any(|reason| record["reason"] == *reason), "{record}");
     }
-    (lab, document, records)
+    (lab, page, records)
 }
 
 #[track_caller]
@@ -157,16 +160,21 @@ fn protocols(records: &[Value]) -> (Vec<&str>, Vec<&str>) {
 
 #[test]
 fn a_page_with_everything_in_it_comes_by_http2() {
-    let (lab, document, records) = open("");
-    assert!(document.contains("<p id=\"protocols\">by h2</p>"), "{document}");
+    let (lab, page, records) = open("");
+    assert!(page.document.contains("<p id=\"protocols\">by h2</p>"), "{page:?}");
     assert_eq!(protocols(&records), (vec!["HTTP/2.0"], vec!["HTTP/2.0"]), "the socket too, by RFC 8441");
     let handshakes = lab.admin().metric("ropeway_listener_tls_handshakes_total", &[]);
     assert!(handshakes < 10.0, "{handshakes} handshakes for {} requests", records.len());
+    assert!(!page.handshakes.is_empty());
+    for handshake in &page.handshakes {
+        assert_eq!(handshake["key_exchange_group"], X25519_MLKEM768, "{handshake}");
+        assert_eq!(handshake["next_proto"], "h2", "{handshake}");
+    }
 }
 
 #[test]
 fn the_same_page_comes_by_http1_where_http2_is_off() {
-    let (_lab, document, records) = open("http2 = false\n");
-    assert!(document.contains("<p id=\"protocols\">by http/1.1</p>"), "{document}");
+    let (_lab, page, records) = open("http2 = false\n");
+    assert!(page.document.contains("<p id=\"protocols\">by http/1.1</p>"), "{page:?}");
     assert_eq!(protocols(&records), (vec!["HTTP/1.1"], vec!["HTTP/1.1"]));
 }

@@ -31,4 +31,4 @@ pub use describe::{commented_default, json_schema, reference_markdown};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Style};
 pub use load::{Loaded, load, load_with, parse, parse_with};
 pub use place::{Located, Place, Source};
-pub use schema::base64_of_32;
+pub use schema::{base64_of_32, is_host_name};

@@ -228,7 +228,8 @@ fn bad_port() -> TextError {
 
 /// Letters, digits, `-` and `_` in labels of 1 to 63 bytes, 253 in all (RFC 1123 section 2.1, and the underscore that
 /// is common in practice). A name of digits and dots only would be a mistyped address.
-pub(super) fn is_host_name(host: &str) -> bool {
+#[must_use]
+pub fn is_host_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())

@@ -19,7 +19,7 @@ mod tls;
 mod upstream;
 
 pub use acme::{Acme, AcmeChallenge, AcmeName, Contact, DirectoryUrl, ExternalAccount, MacKey};
-pub use address::ServerAddress;
+pub use address::{ServerAddress, is_host_name};
 pub use balance::{Balance, HashKey};
 pub use health::{Health, HealthKind, Passive, ServiceName};
 pub use http::{Authority, HeaderName, HeaderValue, HostPattern, Method, Path, Target, Token};

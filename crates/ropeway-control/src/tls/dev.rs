@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +41,10 @@ pub struct DevCertificates {
 /// # Errors
 /// When a name is none, or a file cannot be read or written.
 pub fn create(directory: &Path, names: &[String]) -> io::Result<DevCertificates> {
+    if let Some(bad) = names.iter().find(|name| !is_name(name)) {
+        let why = format!("`{bad}` is neither the name of a host nor an address");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     fs::create_dir_all(directory)?;
     let made = DevCertificates {
         authority: directory.join("ca.pem"),
@@ -56,6 +61,11 @@ pub fn create(directory: &Path, names: &[String]) -> io::Result<DevCertificates>
     whole_file::write(&made.key, key.serialize_pem().as_bytes(), PRIVATE)?;
     whole_file::write(&made.certificate, certificate.pem().as_bytes(), PUBLIC)?;
     Ok(made)
+}
+
+/// A certificate takes any text for a name, and then it is good for nothing.
+fn is_name(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || ropeway_config::is_host_name(text.strip_prefix("*.").unwrap_or(text))
 }
 
 fn all_names(extra: &[String]) -> Vec<String> {
@@ -160,6 +170,11 @@ mod tests {
         for name in ["localhost", "app.test"] {
             verify(&second, name).unwrap();
         }
+        for bad in ["https://app.test", "app.test:8443", "a b", "", "*.*.test"] {
+            let error = create(directory.path(), &[bad.to_owned()]).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("`{bad}` is neither")), "{error}");
+        }
+        create(directory.path(), &["*.app.test".to_owned(), "10.0.0.1".to_owned()]).unwrap();
         for key in ["ca.key", "localhost.key"] {
             let mode = fs::metadata(directory.path().join(key)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{key}");

@@ -37,13 +37,7 @@ impl Builder<'_> {
     /// very same as before: connections and sessions that were opened with it stay in use.
     pub(super) fn upstream(&mut self, upstream: &schema::Upstream) -> Option<(MadeFrom, Arc<UpstreamTls>)> {
         let tls = upstream.tls.as_ref().filter(|tls| tls.enabled)?;
-        let client = tls.client.as_ref();
-        let files = tls
-            .ca
-            .iter()
-            .chain(client.map(|client| &client.cert))
-            .chain(client.and_then(|client| client.key.as_ref()));
-        self.files.extend(Signature::of(files.map(Located::resolved)));
+        self.files.extend(Signature::of(files(tls).map(Located::resolved)));
         let built = self.same_or_new(upstream, tls);
         built.map_err(|complaint| self.complaints.push(*complaint)).ok()
     }
@@ -65,10 +59,7 @@ impl Builder<'_> {
     /// Read before everything is made from it, so that no change in between is overlooked.
     fn contents(&mut self, tls: &schema::UpstreamTls, place: &Place) -> Result<[u8; 32], Box<Diagnostic>> {
         let mut hash = Context::new(&SHA256);
-        let client = tls.client.as_ref();
-        let named =
-            client.map(|client| &client.cert).into_iter().chain(client.and_then(|one| one.key.as_ref()));
-        for file in tls.ca.iter().chain(named) {
+        for file in files(tls) {
             let bytes = file::read(&file.resolved()).map_err(|problem| complain(&problem, &file.place))?;
             hash.update(digest(&SHA256, &bytes).as_ref());
         }
@@ -163,6 +154,13 @@ impl Builder<'_> {
         self.system_roots = Some(known.clone());
         Ok(known)
     }
+}
+
+/// The files that are read.
+fn files(tls: &schema::UpstreamTls) -> impl Iterator<Item = &Located<schema::FilePath>> {
+    let client = tls.client.as_ref();
+    let key = client.and_then(|client| client.key.as_ref());
+    tls.ca.iter().chain(client.map(|client| &client.cert)).chain(key)
 }
 
 fn server_name(name: &Located<schema::TlsName>) -> Result<ServerName<'static>, Box<Diagnostic>> {

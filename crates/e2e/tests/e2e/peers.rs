@@ -104,7 +104,8 @@ mod servers {
         expect_service(&lab.client());
         let protocols: Vec<_> = origin.requests().iter().map(|request| request.field("x-protocol")).collect();
         assert!(protocols.iter().all(|seen| seen.as_deref() == Some(protocol)), "{protocols:?}");
-        assert_eq!(lab.admin().metric("ropeway_upstream_retries_total", &[]), 0.0);
+        let connections = lab.admin().metric("ropeway_upstream_connections_opened_total", &[]);
+        assert_eq!(connections, 1.0, "one was enough");
     }
 
     #[test]
@@ -198,12 +199,33 @@ mod clients {
         Site::new()
     }
 
-    /// nginx that passes to the proxy by these lines.
-    fn nginx(site: &Site, pass: &str) -> Server {
+    /// nginx that passes to the proxy by these lines; `kept` is the proxy by connections that are kept.
+    fn nginx(site: &Site, lab: &Running, pass: &str) -> Server {
         Server::nginx(
             &[("ca.pem", &site.authority.pem())],
-            &format!("server {{ listen 127.0.0.1:@port; location / {{ {pass} }} }}"),
+            &format!(
+                "upstream kept {{ server {}; keepalive 4; }}\n\
+                 server {{ listen 127.0.0.1:@port; location / {{ {pass} }} }}",
+                lab.proxy.address("web")
+            ),
         )
+    }
+
+    /// How nginx speaks TLS to the proxy, where `module` is `proxy` or `grpc`.
+    fn nginx_tls(module: &str) -> String {
+        let host = tls_site::HOST;
+        format!(
+            "{module}_ssl_server_name on; {module}_ssl_name {host}; {module}_ssl_verify on; \
+             {module}_ssl_trusted_certificate @dir/ca.pem; {module}_ssl_protocols TLSv1.2 TLSv1.3; \
+             {module}_set_header Host {host};"
+        )
+    }
+
+    const KEPT: &str =
+        "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_request_buffering off;";
+
+    fn connections(lab: &Running) -> f64 {
+        lab.admin().metric("ropeway_listener_accepted_total", &[])
     }
 
     /// HAProxy that passes to the proxy by these words behind its address.
@@ -238,50 +260,43 @@ mod clients {
     #[test]
     fn nginx_by_http1() {
         let (site, lab) = (site(), Lab::new().origin(echo()).start());
-        let address = lab.proxy.address("web");
-        let pass = format!(
-            "proxy_pass http://{address}; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-             proxy_request_buffering off; proxy_buffering off;"
-        );
-        expect_asked_by("1.1", &lab, &nginx(&site, &pass));
+        expect_asked_by("1.1", &lab, &nginx(&site, &lab, &format!("proxy_pass http://kept; {KEPT}")));
+        assert_eq!(connections(&lab), 1.0);
     }
 
     #[test]
     fn nginx_by_tls() {
         let site = site();
         let lab = site.lab("").origin(echo()).start();
-        let (address, host) = (lab.proxy.address("web"), tls_site::HOST);
-        let pass = format!(
-            "proxy_pass https://{address}; proxy_http_version 1.1; proxy_set_header Host {host}; \
-             proxy_ssl_server_name on; proxy_ssl_name {host}; proxy_ssl_verify on; \
-             proxy_ssl_trusted_certificate @dir/ca.pem; proxy_ssl_protocols TLSv1.2 TLSv1.3;"
-        );
-        let server = nginx(&site, &pass);
-        expect_asked_by("1.1", &lab, &server);
-        // A connection for each request, and a session that goes on.
-        assert!(
-            lab.admin().metric("ropeway_listener_tls_resumed_total", &[]) > 0.0,
-            "{}",
-            server.transcript()
-        );
+        let pass = format!("proxy_pass https://kept; {KEPT} {}", nginx_tls("proxy"));
+        expect_asked_by("1.1", &lab, &nginx(&site, &lab, &pass));
+        assert_eq!(connections(&lab), 1.0);
+    }
+
+    /// A connection for each request, all of one session.
+    #[test]
+    fn nginx_by_tls_for_every_request_anew() {
+        let site = site();
+        let lab = site.lab("").origin(echo()).start();
+        let pass = format!("proxy_pass https://{}; {}", lab.proxy.address("web"), nginx_tls("proxy"));
+        expect_asked_by("1.0", &lab, &nginx(&site, &lab, &pass));
+        let resumed = lab.admin().metric("ropeway_listener_tls_resumed_total", &[]);
+        assert_eq!(resumed, connections(&lab) - 1.0);
+        assert!(resumed > 20.0, "{resumed}");
     }
 
     /// The only HTTP/2 that nginx speaks to servers.
     #[test]
     fn nginx_by_http2() {
         let site = site();
-        let host = tls_site::HOST;
         let plain = Lab::new().origin(echo()).with("http2 = { prior_knowledge = true }", "", "").start();
-        let pass = format!("grpc_pass grpc://{}; grpc_set_header Host {host};", plain.proxy.address("web"));
-        expect_asked_by("2", &plain, &nginx(&site, &pass));
+        expect_asked_by("2", &plain, &nginx(&site, &plain, "grpc_pass grpc://kept;"));
+        assert_eq!(connections(&plain), 1.0);
 
         let lab = site.lab("").origin(echo()).start();
-        let pass = format!(
-            "grpc_pass grpcs://{}; grpc_set_header Host {host}; grpc_ssl_server_name on; grpc_ssl_name {host}; \
-             grpc_ssl_verify on; grpc_ssl_trusted_certificate @dir/ca.pem;",
-            lab.proxy.address("web")
-        );
-        expect_asked_by("2", &lab, &nginx(&site, &pass));
+        let pass = format!("grpc_pass grpcs://kept; {}", nginx_tls("grpc"));
+        expect_asked_by("2", &lab, &nginx(&site, &lab, &pass));
+        assert_eq!(connections(&lab), 1.0);
     }
 
     #[test]

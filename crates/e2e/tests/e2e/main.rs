@@ -49,6 +49,7 @@ mod tls_certificates;
 mod tls_client_identity;
 mod tls_clients;
 mod tls_expiry;
+mod tls_handshakes;
 mod tls_key_kinds;
 mod tls_resumption;
 mod tls_scanner;

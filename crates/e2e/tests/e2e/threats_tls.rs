@@ -513,14 +513,14 @@ fn threat_29_a_real_client_that_would_send_early_data_sends_its_request_once() {
     assert_eq!(posts, 1);
 }
 
-fn connect(lab: &Running) -> TcpStream {
+pub(crate) fn connect(lab: &Running) -> TcpStream {
     let socket = TcpStream::connect(lab.proxy.address("web")).unwrap();
     socket.set_read_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
     socket.set_write_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
     socket
 }
 
-fn client_hello(site: &Site) -> Vec<u8> {
+pub(crate) fn client_hello(site: &Site) -> Vec<u8> {
     let mut hello = Vec::new();
     let mut session = ClientConnection::new(site.config(), HOST.try_into().unwrap()).unwrap();
     session.write_tls(&mut hello).unwrap();

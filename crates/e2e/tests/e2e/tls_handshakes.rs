@@ -1,0 +1,60 @@
+//! How many handshakes are under way, and what becomes of the others.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use ropeway_e2e::Running;
+use ropeway_e2e::tls_site::{Site, TLS};
+
+use crate::threats_tls::{client_hello, connect};
+
+/// A client that says what it wants, and does nothing more.
+fn begin(site: &Site, lab: &Running) -> TcpStream {
+    let mut socket = connect(lab);
+    socket.write_all(&client_hello(site)).unwrap();
+    socket
+}
+
+/// Waits until the proxy has begun to answer.
+#[track_caller]
+fn expect_answer(mut socket: &TcpStream) {
+    assert_eq!(socket.read(&mut [0; 1]).unwrap(), 1, "no end, but a handshake");
+}
+
+fn with(settings: &str) -> String {
+    TLS.replace(" }\n", &format!(", {settings} }}\n"))
+}
+
+#[test]
+fn more_handshakes_than_are_allowed_wait_until_one_is_over() {
+    let site = Site::new();
+    let lab = site.lab_with(&with("handshake_timeout = \"5m\", max_handshakes = 4")).origins(1).start();
+    let mut established = site.client(&lab).connect();
+    let mut begun: Vec<TcpStream> = (0..4).map(|_| begin(&site, &lab)).collect();
+    begun.iter().for_each(expect_answer);
+    let waiting = begin(&site, &lab);
+    for _ in 0..20 {
+        let _ = established.get("/").expect(200);
+    }
+    waiting.set_nonblocking(true).unwrap();
+    let early = (&waiting).read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(early, Err(ErrorKind::WouldBlock), "the fifth waits, and holds up nobody who is there");
+    waiting.set_nonblocking(false).unwrap();
+    drop(begun.pop());
+    expect_answer(&waiting);
+    drop(begun.pop());
+    let _ = site.client(&lab).get("/").expect(200);
+}
+
+#[test]
+fn a_place_is_free_again_when_the_time_of_its_handshake_is_up() {
+    let site = Site::new();
+    let lab = site.lab_with(&with("handshake_timeout = \"1s\", max_handshakes = 1")).origins(1).start();
+    for _ in 0..3 {
+        let mut stalled = begin(&site, &lab);
+        expect_answer(&stalled);
+        let mut rest = Vec::new();
+        stalled.read_to_end(&mut rest).expect("an orderly end");
+        let _ = site.client(&lab).get("/").expect(200);
+    }
+}

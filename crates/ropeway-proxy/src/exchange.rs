@@ -34,8 +34,7 @@ use self::state::{MAX_ATTEMPTS, Target};
 use crate::admission::count_up;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
-use crate::link::Link;
-use crate::opening::{Opened, Opening};
+use crate::opening::{Destination, Opened, Opening};
 use crate::pool::{Pool, ServerLink};
 use crate::proxy_header;
 use crate::relay::PumpError;
@@ -192,66 +191,65 @@ fn connect(
     let Some(asked) = Asked::find(worker, view, exchange) else {
         return Poll::Ready(Err(Failure::connect(EndReason::ConnectFailed)));
     };
-    let Asked { upstream, server, counters, .. } = asked;
+    let Asked { server, counters, .. } = asked;
     if worker.must_abort() {
         return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Connect)));
     }
-    if exchange.opening.is_none() {
-        if let Some(link) = ready!(take_open(cx, worker, &asked, exchange)) {
-            counters.reused.bump();
-            exchange.server = Some(link);
-            return Poll::Ready(Ok(Step::Send));
-        }
-        exchange.moves = server.live.moves();
-        exchange.times.connecting_since = worker.shared.clock.now_us();
-    }
-    let opening =
-        exchange.opening.get_or_insert_with(|| Box::new(Opening::new(upstream, server, &client.slot)));
-    let preamble = || proxy_header::write(client, upstream.settings.proxy_protocol);
-    let opened = ready!(opening.poll(cx, worker, &client.slot, (upstream, server), preamble));
-    (exchange.opening, exchange.opening_turn) = (None, None);
-    let link = match opened.map_err(Failure::connect)? {
-        Opened::Link(link) => ServerLink::new(link, exchange.moves),
-        Opened::Multiplexed(connection) => {
-            let stream = connection.stream(worker.deadlines.now_ms());
-            if upstream.settings.is_shareable() {
-                asked.pool.multiplexer.keep(connection);
+    let opening = match exchange.opening.as_mut() {
+        Some(opening) => opening,
+        None => {
+            if let Some(link) = take_open(worker, &asked, exchange) {
+                counters.reused.bump();
+                exchange.server = Some(link);
+                return Poll::Ready(Ok(Step::Send));
             }
-            let stream = stream.ok_or(Failure::connect(EndReason::ConnectFailed))?;
-            ServerLink::new(Link::of_stream(stream), exchange.moves)
+            exchange.moves = server.live.moves();
+            exchange.times.connecting_since = worker.shared.clock.now_us();
+            exchange.opening.insert(Box::new(begin_opening(worker, &asked, client)))
+        }
+    };
+    let opened = ready!(opening.poll(cx, worker, &client.slot));
+    exchange.opening = None;
+    let link = match opened.map_err(Failure::connect)? {
+        Opened::New(link) => ServerLink::new(link, exchange.moves),
+        Opened::Shared(stream) => {
+            counters.reused.bump();
+            ServerLink::on_multiplexed(stream, exchange.moves, exchange.reuse)
         }
     };
     let took_us = worker.shared.clock.now_us().saturating_sub(exchange.times.connecting_since);
     exchange.times.connect_took = Some(took_us);
-    counters.connects.bump();
-    counters.connect.observe(took_us);
     exchange.server = Some(Box::new(link));
     Poll::Ready(Ok(Step::Send))
 }
 
-/// A connection to the server that is open already. Pending while one that others may use, too, is being opened.
-fn take_open(
-    cx: &mut Context<'_>,
-    worker: &Worker,
-    asked: &Asked<'_>,
-    exchange: &mut Exchange,
-) -> Poll<Option<Box<ServerLink>>> {
+/// A connection to the server that is open already.
+fn take_open(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange) -> Option<Box<ServerLink>> {
     let Asked { upstream, server, pool, .. } = asked;
     let now_ms = worker.deadlines.now_ms();
     if !upstream.settings.is_shareable() {
-        return Poll::Ready(None);
+        return None;
     }
     if upstream.settings.http2 {
-        if let Some(stream) = pool.multiplexer.stream(now_ms) {
-            let link = ServerLink::on_multiplexed(stream, server.live.moves(), exchange.reuse);
-            return Poll::Ready(Some(Box::new(link)));
-        }
-        exchange.opening_turn = Some(ready!(pool.multiplexer.poll_turn(cx)));
-        return Poll::Ready(None);
+        let stream = pool.multiplexer.stream(now_ms)?;
+        return Some(Box::new(ServerLink::on_multiplexed(stream, server.live.moves(), exchange.reuse)));
     }
     let idle =
         exchange.reuse.then(|| pool.take(&upstream.settings.keep_alive, &server.live, worker.index, now_ms));
-    Poll::Ready(idle.flatten())
+    idle.flatten()
+}
+
+fn begin_opening(worker: &Rc<Worker>, asked: &Asked<'_>, client: &Client) -> Opening {
+    let Asked { upstream, server, pool, .. } = asked;
+    let preamble = proxy_header::write(client, upstream.settings.proxy_protocol);
+    let destination = Destination::new(upstream, server, preamble);
+    if !upstream.settings.http2 {
+        return Opening::connection(destination, worker, &client.slot);
+    }
+    // What is not to be shared is kept where nobody finds it.
+    let multiplexer =
+        if upstream.settings.is_shareable() { Rc::clone(&pool.multiplexer) } else { Rc::default() };
+    Opening::stream(multiplexer, destination, worker, &client.slot)
 }
 
 /// Writes the request head, with as much of the body as arrived along with it.
@@ -386,7 +384,7 @@ fn after_failure(
     failure: &Failure,
 ) -> Step {
     let link = exchange.server.take();
-    (exchange.opening, exchange.opening_turn) = (None, None);
+    exchange.opening = None;
     let Some(asked) = Asked::find(worker, view, exchange) else { return Step::Refuse(failure.end) };
     if let Some(link) = link {
         report::bytes(asked.counters, &link);

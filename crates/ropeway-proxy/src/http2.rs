@@ -7,6 +7,7 @@
 
 pub(crate) mod client;
 mod liveness;
+pub(crate) mod multiplexer;
 pub(crate) mod server;
 mod stream;
 mod text;

@@ -7,103 +7,51 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use ropeway_core::end::EndReason;
 
 use crate::complaint::Complaint;
 use crate::connect::Race;
 use crate::deadline::DeadlineSlot;
-use crate::http2::client::{Multiplexed, greet};
+use crate::http2::Stream;
+use crate::http2::multiplexer::Multiplexer;
 use crate::link::Link;
 use crate::tls::{Session, UpstreamTls};
-use crate::upstream::{Server, Upstream};
+use crate::upstream::{Server, ServerLive, Upstream};
 use crate::worker::Worker;
 
-/// What a connection turned out to be.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// One request at a time.
-    Link(Link),
-    /// Many streams.
-    Multiplexed(Multiplexed),
-}
-
-/// A connection that is being opened.
-pub(crate) struct Opening {
-    race: Race,
-    /// What follows once the connection stands, where something does.
-    rest: Option<Rest>,
-}
-
-type Rest = Pin<Box<dyn Future<Output = Result<Opened, EndReason>>>>;
-
-impl Opening {
-    /// Nothing is opened before the first poll.
-    pub fn new(upstream: &Upstream, server: &Server, slot: &DeadlineSlot) -> Self {
-        Self {
-            race: Race::new(server.live.endpoints(), slot, upstream.settings.connect_timeout_ms),
-            rest: None,
-        }
-    }
-
-    /// The connection, once requests can be sent on it. `preamble` is what every connection to the server begins with.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Race::poll`], and [`EndReason::ServerTls`].
-    pub fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        worker: &Rc<Worker>,
-        slot: &DeadlineSlot,
-        (upstream, server): (&Upstream, &Server),
-        preamble: impl FnOnce() -> Vec<u8>,
-    ) -> Poll<Result<Opened, EndReason>> {
-        if self.rest.is_none() {
-            let link = ready!(self.race.poll(cx, slot))?;
-            if upstream.settings.tls.is_none()
-                && !upstream.settings.http2
-                && upstream.settings.proxy_protocol.is_none()
-            {
-                return Poll::Ready(Ok(Opened::Link(link)));
-            }
-            let plan = Plan {
-                worker: Rc::clone(worker),
-                preamble: preamble(),
-                tls: upstream.settings.tls.clone(),
-                http2: upstream.settings.http2,
-                time: Duration::from_millis(handshake_ms(upstream)),
-                authority: Arc::clone(&server.authority),
-            };
-            self.rest = Some(Box::pin(plan.carry_out(link)));
-        }
-        self.rest.as_mut().map_or(Poll::Pending, |rest| rest.as_mut().poll(cx))
-    }
-}
-
-fn handshake_ms(upstream: &Upstream) -> u64 {
-    upstream.settings.tls.as_ref().map_or(upstream.settings.connect_timeout_ms, |tls| tls.handshake_ms)
-}
-
-/// What is to be done on a connection that stands.
-struct Plan {
-    worker: Rc<Worker>,
-    preamble: Vec<u8>,
-    tls: Option<Arc<UpstreamTls>>,
+/// Where connections lead, and what they begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub live: Arc<ServerLive>,
+    pub authority: Arc<str>,
+    pub tls: Option<Arc<UpstreamTls>>,
     http2: bool,
-    time: Duration,
-    authority: Arc<str>,
+    connect_ms: u64,
+    /// The PROXY header, where there is one.
+    preamble: Vec<u8>,
 }
 
-impl Plan {
-    async fn carry_out(self, link: Link) -> Result<Opened, EndReason> {
-        let time = self.time;
-        tokio::time::timeout(time, self.run(link)).await.map_err(|_| EndReason::ConnectTimeout)?
+impl Destination {
+    pub fn new(upstream: &Upstream, server: &Server, preamble: Vec<u8>) -> Self {
+        let settings = &upstream.settings;
+        Self {
+            live: Arc::clone(&server.live),
+            authority: Arc::clone(&server.authority),
+            tls: settings.tls.clone(),
+            http2: settings.http2,
+            connect_ms: settings.connect_timeout_ms,
+            preamble,
+        }
     }
 
-    async fn run(self, mut link: Link) -> Result<Opened, EndReason> {
-        let worker = &self.worker;
+    /// How long what follows TCP may take before HTTP, and again the greeting of HTTP/2.
+    pub fn prepare_ms(&self) -> u64 {
+        self.tls.as_ref().map_or(self.connect_ms, |tls| tls.handshake_ms)
+    }
+
+    /// Does what comes before the first request on a connection that stands.
+    async fn prepare(self, worker: Rc<Worker>, mut link: Link) -> Result<Link, EndReason> {
         if !self.preamble.is_empty() {
             let sent = poll_fn(|cx| Poll::Ready(link.send(cx, &self.preamble, &[], &worker.buffers)));
             sent.await.map_err(|_| EndReason::ConnectFailed)?;
@@ -111,26 +59,18 @@ impl Plan {
             flushed.map_err(|_| EndReason::ConnectFailed)?;
         }
         if let Some(tls) = &self.tls {
-            self.secure(&mut link, tls).await.map_err(|error| {
+            self.secure(&worker, &mut link, tls).await.map_err(|error| {
                 let details = format_args!("TLS handshake with {} failed: {error}", self.authority);
                 worker.complain(Complaint::ServerTls, details);
                 EndReason::ServerTls
             })?;
         }
-        if !self.http2 {
-            return Ok(Opened::Link(link));
-        }
-        let https = self.tls.is_some();
-        greet(worker, link, https).await.map(Opened::Multiplexed).map_err(|error| {
-            let details = format_args!("{} does not speak HTTP/2: {error}", self.authority);
-            worker.complain(Complaint::ServerHttp2, details);
-            EndReason::ConnectFailed
-        })
+        Ok(link)
     }
 
-    async fn secure(&self, link: &mut Link, tls: &UpstreamTls) -> io::Result<()> {
+    async fn secure(&self, worker: &Worker, link: &mut Link, tls: &UpstreamTls) -> io::Result<()> {
         let name = tls.name_for(&self.authority).map_err(io::Error::other)?;
-        let buffers = Rc::clone(&self.worker.wire_buffers);
+        let buffers = Rc::clone(&worker.wire_buffers);
         link.secure(Session::connect(Arc::clone(&tls.config), name, buffers).map_err(io::Error::other)?);
         poll_fn(|cx| link.poll_handshake(cx)).await?;
         let agreed = link.session().and_then(|session| session.state().alpn_protocol());
@@ -141,8 +81,132 @@ impl Plan {
     }
 }
 
+/// A connection that is being opened, up to the point where HTTP begins.
+pub(crate) struct Connecting {
+    destination: Destination,
+    began_us: u64,
+    race: Race,
+    /// What follows once the connection stands, where something does, and until when.
+    rest: Option<(Waited<Link>, u64)>,
+}
+
+type Waited<T> = Pin<Box<dyn Future<Output = Result<T, EndReason>>>>;
+
+impl Connecting {
+    /// Nothing is opened before the first poll.
+    pub fn new(destination: Destination, worker: &Worker, slot: &DeadlineSlot) -> Self {
+        let race = Race::new(destination.live.endpoints(), slot, destination.connect_ms);
+        Self { destination, began_us: worker.shared.clock.now_us(), race, rest: None }
+    }
+
+    /// The connection, which is counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Race::poll`], and [`EndReason::ServerTls`].
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Rc<Worker>,
+        slot: &DeadlineSlot,
+    ) -> Poll<Result<Link, EndReason>> {
+        if self.rest.is_none() {
+            let link = ready!(self.race.poll(cx, slot))?;
+            if self.destination.tls.is_none() && self.destination.preamble.is_empty() {
+                self.count(worker);
+                return Poll::Ready(Ok(link));
+            }
+            let rest = self.destination.clone().prepare(Rc::clone(worker), link);
+            self.rest = Some((Box::pin(rest), slot.after(self.destination.prepare_ms())));
+        }
+        let Some((rest, due)) = &mut self.rest else { return Poll::Pending };
+        let link = ready!(poll_until(*due, cx, slot, rest.as_mut()))?;
+        self.count(worker);
+        Poll::Ready(Ok(link))
+    }
+
+    fn count(&self, worker: &Worker) {
+        if let Some(counters) = self.destination.live.counters.of(worker.index) {
+            counters.connects.bump();
+            counters.connect.observe(worker.shared.clock.now_us().saturating_sub(self.began_us));
+        }
+    }
+}
+
+/// What an exchange gets to send its request on.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A connection, or the first stream on one, that was opened for it.
+    New(Link),
+    /// A stream on a connection that was opened for another.
+    Shared(Stream),
+}
+
+/// What an exchange waits for that found no open connection to its server.
+pub(crate) enum Opening {
+    /// A connection of its own.
+    Connection(Connecting),
+    /// A stream on a connection of HTTP/2, which others wait for, too; and until when it waits.
+    Stream(Waited<Opened>, u64),
+}
+
+impl Opening {
+    /// A connection of its own.
+    pub fn connection(destination: Destination, worker: &Worker, slot: &DeadlineSlot) -> Self {
+        Self::Connection(Connecting::new(destination, worker, slot))
+    }
+
+    /// A stream on a connection of `multiplexer`.
+    pub fn stream(
+        multiplexer: Rc<Multiplexer>,
+        destination: Destination,
+        worker: &Rc<Worker>,
+        slot: &DeadlineSlot,
+    ) -> Self {
+        let due = slot.after(destination.connect_ms.saturating_add(2 * destination.prepare_ms()));
+        Self::Stream(Box::pin(multiplexer.open_stream(Rc::clone(worker), destination)), due)
+    }
+
+    /// What came of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connecting::poll`].
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Rc<Worker>,
+        slot: &DeadlineSlot,
+    ) -> Poll<Result<Opened, EndReason>> {
+        match self {
+            Self::Connection(connecting) => connecting.poll(cx, worker, slot).map_ok(Opened::New),
+            Self::Stream(stream, due) => poll_until(*due, cx, slot, stream.as_mut()),
+        }
+    }
+}
+
+/// Polls what must be over by `due`.
+pub(crate) fn poll_until<T, F>(
+    due: u64,
+    cx: &mut Context<'_>,
+    slot: &DeadlineSlot,
+    future: Pin<&mut F>,
+) -> Poll<Result<T, EndReason>>
+where
+    F: Future<Output = Result<T, EndReason>> + ?Sized,
+{
+    let poll = future.poll(cx);
+    if poll.is_pending() {
+        if slot.has_passed(due) {
+            return Poll::Ready(Err(EndReason::ConnectTimeout));
+        }
+        slot.arm(due);
+    }
+    poll
+}
+
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opening").field("race", &self.race).finish_non_exhaustive()
+        f.debug_struct("Opening").finish_non_exhaustive()
     }
 }

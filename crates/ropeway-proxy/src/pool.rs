@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::counters::ServerCounters;
 use crate::http2::Stream;
-use crate::http2::client::Multiplexer;
+use crate::http2::multiplexer::Multiplexer;
 use crate::link::Link;
 use crate::upstream::{KeepAlive, ServerLive};
 

@@ -49,19 +49,24 @@ impl Listener {
         self.socket.local_addr().unwrap()
     }
 
-    /// Waits for the next connection; on it nothing was said yet, but TLS where it belongs.
+    /// Waits for the next connection; on it nothing was said yet.
     ///
     /// # Panics
-    /// When none comes, or the handshake fails.
+    /// When none comes.
+    #[track_caller]
+    #[must_use]
+    pub fn tcp(&self) -> Wire {
+        Wire::new(eventually("a connection to the server", || self.socket.accept().ok()).0)
+    }
+
+    /// As [`Self::tcp`], with TLS where it belongs.
+    ///
+    /// # Panics
+    /// Also when the handshake fails.
     #[track_caller]
     #[must_use]
     pub fn wire(&self) -> Wire {
-        let stream = eventually("a connection to the server", || self.socket.accept().ok()).0;
-        let mut wire = Wire::new(stream);
-        if let Some(config) = &self.tls {
-            wire.secure_as_server(config.clone()).expect("a TLS handshake");
-        }
-        wire
+        self.secured(self.tcp())
     }
 
     /// Waits for the next connection and exchanges SETTINGS.
@@ -71,7 +76,17 @@ impl Listener {
     #[track_caller]
     #[must_use]
     pub fn accept(&self, settings: &[(u16, u32)]) -> Connection<Call> {
-        let mut wire = self.wire();
+        self.greet(self.tcp(), settings)
+    }
+
+    /// Completes the handshake of TLS on a connection, where there is one, and exchanges SETTINGS.
+    ///
+    /// # Panics
+    /// When it does not begin with HTTP/2.
+    #[track_caller]
+    #[must_use]
+    pub fn greet(&self, wire: Wire, settings: &[(u16, u32)]) -> Connection<Call> {
+        let mut wire = self.secured(wire);
         let preface = wire.exactly(PREFACE.len()).expect("the preface of HTTP/2");
         assert_eq!(preface, PREFACE, "{}", preface.escape_ascii());
         let mut connection = Connection::over(wire);
@@ -80,6 +95,13 @@ impl Listener {
             (connection.settings_acks == 1 && connection.has_settings()).then_some(())
         });
         connection
+    }
+
+    fn secured(&self, mut wire: Wire) -> Wire {
+        if let Some(config) = &self.tls {
+            wire.secure_as_server(config.clone()).expect("a TLS handshake");
+        }
+        wire
     }
 
     /// Whether a connection waits to be accepted. It is gone after that.

@@ -9,7 +9,6 @@ use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
 use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
-use crate::http2::client::OpeningTurn;
 use crate::link::Link;
 use crate::opening::Opening;
 use crate::pool::ServerLink;
@@ -62,8 +61,6 @@ pub(crate) struct Exchange {
     pub server: Option<Box<ServerLink>>,
     /// The connection to the server, while it is being opened.
     pub opening: Option<Box<Opening>>,
-    /// The right to open it, on behalf of others, too.
-    pub opening_turn: Option<OpeningTurn>,
     pub tunnel: Option<Box<Tunnel>>,
     /// How the tunnel ended.
     pub tunnel_end: Option<EndReason>,
@@ -168,7 +165,6 @@ impl Default for Exchange {
             target: None,
             server: None,
             opening: None,
-            opening_turn: None,
             tunnel: None,
             tunnel_end: None,
             permit: None,
@@ -219,7 +215,6 @@ impl Exchange {
             target: _,
             server,
             opening,
-            opening_turn,
             tunnel,
             tunnel_end,
             permit,
@@ -253,8 +248,7 @@ impl Exchange {
         request.clear();
         *scan = HeadScan::new();
         (*step, *view, *route, *challenge) = (Step::Route, None, None, None);
-        (*opening, *opening_turn) = (None, None);
-        (*server, *tunnel, *permit, *last_end) = (None, None, None, None);
+        (*opening, *server, *tunnel, *permit, *last_end) = (None, None, None, None, None);
         (*max_body, *call) = (None, None);
         (*reuse, *more_needed, *tunnel_end) = (true, false, None);
         tried.count = 0;

@@ -1,6 +1,6 @@
 //! Connections to servers that speak HTTP/2.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -121,58 +121,6 @@ impl Drop for Lease {
 impl fmt::Debug for Multiplexed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Multiplexed").field("is_alive", &self.is_alive).finish_non_exhaustive()
-    }
-}
-
-/// The connections of one worker to one server that carry many requests at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Multiplexer {
-    connections: RefCell<Vec<Multiplexed>>,
-    opening: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-/// The right to open a connection, while others wait for it.
-#[derive(Debug)]
-pub(crate) struct OpeningTurn(Rc<Multiplexer>);
-
-impl Multiplexer {
-    /// A stream on a connection that stands.
-    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
-        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms))
-    }
-
-    /// The right to open a connection; pending while somebody else does.
-    pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<OpeningTurn> {
-        if self.opening.replace(true) {
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(OpeningTurn(Rc::clone(self)))
-    }
-
-    /// Keeps a connection for the requests that come.
-    pub fn keep(&self, connection: Multiplexed) {
-        self.connections.borrow_mut().push(connection);
-    }
-
-    /// Lets go of what has ended, or was idle for too long.
-    pub fn sweep(&self, now_ms: u64, idle_ms: u64) {
-        self.connections.borrow_mut().retain(|connection| connection.is_usable(now_ms, idle_ms));
-    }
-
-    /// Lets go of all; requests that are under way go on.
-    pub fn close(&self) {
-        self.connections.borrow_mut().clear();
-    }
-}
-
-impl Drop for OpeningTurn {
-    fn drop(&mut self) {
-        self.0.opening.set(false);
-        for waker in self.0.waiting.borrow_mut().drain(..) {
-            waker.wake();
-        }
     }
 }
 

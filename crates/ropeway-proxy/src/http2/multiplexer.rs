@@ -1,0 +1,114 @@
+//! The connections of one worker to one server that carry many requests at a time.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use ropeway_core::end::EndReason;
+use tokio::sync::watch;
+
+use super::Stream;
+use super::client::{Multiplexed, greet};
+use crate::complaint::Complaint;
+use crate::deadline::DeadlineSlot;
+use crate::link::Link;
+use crate::opening::{Connecting, Destination, Opened, poll_until};
+use crate::worker::Worker;
+
+/// The connections, and the one that is being opened.
+#[derive(Debug, Default)]
+pub(crate) struct Multiplexer {
+    connections: RefCell<Vec<Multiplexed>>,
+    opening: RefCell<Option<Outcome>>,
+}
+
+/// How the opening of a connection ends, for all who wait for it.
+type Outcome = watch::Receiver<Option<Result<(), EndReason>>>;
+
+impl Multiplexer {
+    /// A stream on a connection that stands.
+    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
+        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms))
+    }
+
+    /// A stream on the connection that is being opened, or on a new one. It goes on being opened when nobody waits for it
+    /// any more, or clients who are less patient than that takes would never get one.
+    ///
+    /// # Errors
+    ///
+    /// The connection could not be opened, whoever began to.
+    pub async fn open_stream(
+        self: Rc<Self>,
+        worker: Rc<Worker>,
+        destination: Destination,
+    ) -> Result<Opened, EndReason> {
+        while let Some(mut outcome) = self.under_way() {
+            let end = outcome.wait_for(Option::is_some).await.map_or(None, |end| *end);
+            end.unwrap_or(Err(EndReason::Internal))?;
+            if let Some(stream) = self.stream(worker.deadlines.now_ms()) {
+                return Ok(Opened::Shared(stream));
+            }
+        }
+        let (end, outcome) = watch::channel(None);
+        *self.opening.borrow_mut() = Some(outcome);
+        // The first stream is for who has it opened, so that nobody opens more than one, however few streams one allows.
+        let first = tokio::task::spawn_local(async move {
+            let first = self.open(&worker, destination).await;
+            end.send_replace(Some(first.as_ref().map(drop).map_err(|reason| *reason)));
+            first
+        });
+        first.await.unwrap_or(Err(EndReason::Internal)).map(|stream| Opened::New(Link::of_stream(stream)))
+    }
+
+    /// Lets go of what has ended, or was idle for too long.
+    pub fn sweep(&self, now_ms: u64, idle_ms: u64) {
+        self.connections.borrow_mut().retain(|connection| connection.is_usable(now_ms, idle_ms));
+    }
+
+    /// Lets go of all; requests that are under way go on.
+    pub fn close(&self) {
+        self.connections.borrow_mut().clear();
+    }
+
+    /// The opening that has not ended: somebody can still tell of its end.
+    fn under_way(&self) -> Option<Outcome> {
+        self.opening.borrow().clone().filter(|outcome| outcome.has_changed().is_ok())
+    }
+
+    /// Opens a connection, and keeps it.
+    async fn open(&self, worker: &Rc<Worker>, destination: Destination) -> Result<Stream, EndReason> {
+        let slot = worker.deadlines.slot();
+        poll_fn(|cx| {
+            slot.register(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let connection = connect(worker, &slot, destination).await?;
+        let first = connection.stream(worker.deadlines.now_ms()).ok_or(EndReason::ConnectFailed)?;
+        self.connections.borrow_mut().push(connection);
+        Ok(first)
+    }
+}
+
+async fn connect(
+    worker: &Rc<Worker>,
+    slot: &DeadlineSlot,
+    destination: Destination,
+) -> Result<Multiplexed, EndReason> {
+    let (authority, https) = (Arc::clone(&destination.authority), destination.tls.is_some());
+    let prepare_ms = destination.prepare_ms();
+    let mut connecting = Connecting::new(destination, worker, slot);
+    let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
+    let mut greeted = pin!(async {
+        greet(worker, link, https).await.map_err(|error| {
+            let details = format_args!("{authority} does not speak HTTP/2: {error}");
+            worker.complain(Complaint::ServerHttp2, details);
+            EndReason::ConnectFailed
+        })
+    });
+    let due = slot.after(prepare_ms);
+    poll_fn(|cx| poll_until(due, cx, slot, greeted.as_mut())).await
+}

@@ -6,6 +6,7 @@ mod session;
 use std::fmt;
 use std::sync::Arc;
 
+use ropeway_core::route::{HostMap, HostMatch};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
@@ -15,8 +16,7 @@ pub(crate) use self::session::{Session, WireBuffers};
 /// TLS of one listener.
 #[derive(Debug)]
 pub struct ListenerTls {
-    /// Never empty. The first one serves clients that send no SNI, or one that nobody claims.
-    pub profiles: Vec<TlsProfile>,
+    pub profiles: TlsProfiles,
     /// Time for a handshake, from the first byte on.
     pub handshake_ms: u64,
     /// Handshakes that one worker works on at a time; more wait their turn.
@@ -65,22 +65,54 @@ pub struct TlsProfile {
     pub asks_clients: bool,
 }
 
-impl ListenerTls {
-    /// The index of the profile for a host name without a port, in any case, with or without a dot at its end; exact
-    /// names before wildcards, and of these the longest. A wildcard covers every depth, as it does in a route: otherwise
-    /// a route could lead to a host whose profile is another one.
+/// The profiles of one listener, by host.
+#[derive(Debug)]
+pub struct TlsProfiles {
+    profiles: Vec<TlsProfile>,
+    by_host: HostMap<usize>,
+    /// Whether any of them asks for certificates.
+    asks_clients: bool,
+}
+
+impl TlsProfiles {
+    /// Never empty: the first one serves clients that send no SNI, or one that nobody claims.
     #[must_use]
-    pub fn profile_for(&self, host: &str) -> usize {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let exact = |name: &str| name.eq_ignore_ascii_case(host);
-        let find = |matches: &dyn Fn(&str) -> bool| {
-            self.profiles.iter().position(|profile| profile.names.iter().any(|name| matches(name)))
-        };
-        let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
-        let wildcard = |parent: &str| {
-            find(&|name| name.strip_prefix("*.").is_some_and(|name| name.eq_ignore_ascii_case(parent)))
-        };
-        find(&exact).or_else(|| parents.into_iter().find_map(wildcard)).unwrap_or(0)
+    pub fn new(profiles: Vec<TlsProfile>) -> Self {
+        let mut by_host = HostMap::default();
+        for (index, profile) in profiles.iter().enumerate() {
+            for name in &profile.names {
+                if let Some(slot) = by_host.entry(&HostMatch::of(name)) {
+                    *slot = index;
+                }
+            }
+        }
+        let asks_clients = profiles.iter().any(|profile| profile.asks_clients);
+        Self { profiles, by_host, asks_clients }
+    }
+
+    /// The index of the profile for a host name in lower case, without a port or a dot at its end; exact names before
+    /// wildcards, and of these the longest. A wildcard covers every depth, as it does in a route: otherwise a route could
+    /// lead to a host whose profile is another one.
+    #[must_use]
+    pub fn index_for(&self, host: &[u8]) -> usize {
+        self.by_host.find_map(host, |index| Some(*index)).unwrap_or(0)
+    }
+
+    /// A profile by its index.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&TlsProfile> {
+        self.profiles.get(index)
+    }
+
+    /// Whether a request for `host` must not come on a connection that was opened by the profile `opened`: their clients
+    /// are asked for certificates, or not, in different ways.
+    pub(crate) fn misdirects(&self, opened: usize, host: &[u8]) -> bool {
+        if !self.asks_clients {
+            return false;
+        }
+        let wanted = self.index_for(host);
+        let asks_clients = |index: usize| self.get(index).is_none_or(|profile| profile.asks_clients);
+        wanted != opened && (asks_clients(wanted) || asks_clients(opened))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use ropeway_config::schema::{self, CertificateFiles, ClientAuth, ClientAuthMode};
 use ropeway_config::{Diagnostic, Located, Place};
-use ropeway_proxy::tls::{ListenerTls, TlsProfile};
+use ropeway_proxy::tls::{ListenerTls, TlsProfile, TlsProfiles};
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 
@@ -41,7 +41,7 @@ impl Builder<'_> {
         let profiles: Vec<Profile<'_>> = std::iter::once(default.clone()).chain(hosts).collect();
         let built: Vec<TlsProfile> = profiles.iter().filter_map(|profile| self.profile(profile)).collect();
         (built.len() == profiles.len()).then(|| ListenerTls {
-            profiles: built,
+            profiles: TlsProfiles::new(built),
             handshake_ms: u64::try_from(tls.handshake_timeout.as_millis()).unwrap_or(u64::MAX),
             max_handshakes: tls.max_handshakes,
             identity_fields: tls.identity_headers,

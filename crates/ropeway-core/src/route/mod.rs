@@ -7,11 +7,13 @@
 //! [`RouteTable`] finds the answer with a few hash lookups. How many depends on the request and on how many
 //! different lengths the configured paths have, never on how many routes there are.
 
+mod hosts;
 mod leaf;
 mod lengths;
 mod paths;
 mod table;
 
+pub use hosts::HostMap;
 pub use table::{RouteTable, Shadowed};
 
 /// What a request must look like for a route to apply.
@@ -33,6 +35,17 @@ pub enum HostMatch {
     /// Every host with at least one label in front of this suffix: `example.com` here means `*.example.com`, which
     /// covers `a.example.com` and `a.b.example.com` but not `example.com`.
     Wildcard(Box<[u8]>),
+}
+
+impl HostMatch {
+    /// The hosts that a name stands for, or, with one leading `*.`, those below it.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        match name.strip_prefix("*.") {
+            Some(suffix) => Self::Wildcard(suffix.as_bytes().into()),
+            None => Self::Exact(name.as_bytes().into()),
+        }
+    }
 }
 
 /// The paths of a route. Bytes are compared as they came: nothing is decoded, and case matters.

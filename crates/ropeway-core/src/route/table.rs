@@ -1,24 +1,13 @@
 //! The table of all routes: hosts first, then the paths of each.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
-use memchr::memchr;
-
-use super::lengths::Lengths;
 use super::paths::Paths;
-use super::{HostMatch, RouteInput, RouteMatch};
-
-type Hosts = HashMap<Box<[u8]>, Paths, FixedState>;
+use super::{HostMap, RouteInput, RouteMatch};
 
 /// All routes of a configuration, compiled for lookup. Finding a route allocates nothing and takes as long among
 /// ten thousand routes as among a few.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    exact: Hosts,
-    /// By suffix, without the `*.` in front.
-    wildcard: Hosts,
-    wildcard_lengths: Lengths,
+    hosts: HostMap<Paths>,
     any: Paths,
     shadowed: Vec<Shadowed>,
 }
@@ -46,7 +35,8 @@ impl RouteTable {
     pub fn build_numbered(matches: impl IntoIterator<Item = (u32, RouteMatch)>) -> Self {
         let mut table = Self::default();
         for (route, wanted) in matches {
-            let hidden_by = table.paths_of(&wanted.host).add(&wanted.path, route);
+            let paths = table.hosts.entry(&wanted.host).unwrap_or(&mut table.any);
+            let hidden_by = paths.add(&wanted.path, route);
             if let Some(by) = hidden_by.filter(|by| *by != route) {
                 table.shadowed.push(Shadowed { route, by });
             }
@@ -54,48 +44,11 @@ impl RouteTable {
         table
     }
 
-    fn paths_of(&mut self, host: &HostMatch) -> &mut Paths {
-        match host {
-            HostMatch::Any => &mut self.any,
-            HostMatch::Exact(name) => self.exact.entry(lower_case(name)).or_default(),
-            HostMatch::Wildcard(suffix) => {
-                self.wildcard_lengths.insert(suffix.len());
-                self.wildcard.entry(lower_case(suffix)).or_default()
-            }
-        }
-    }
-
     /// The index of the route for a request, in the order in which they were given to [`build`](Self::build).
     #[must_use]
     pub fn find(&self, request: &impl RouteInput) -> Option<u32> {
-        let exact = self.exact.get(request.host());
-        exact
-            .and_then(|paths| paths.find(request))
-            .or_else(|| self.find_wildcard(request))
-            .or_else(|| self.any.find(request))
-    }
-
-    /// Tries what stands behind each dot, the longest suffix that may be configured first.
-    fn find_wildcard(&self, request: &impl RouteInput) -> Option<u32> {
-        if self.wildcard.is_empty() {
-            return None;
-        }
-        let host = request.host();
-        let first = host.len().saturating_sub(self.wildcard_lengths.longest() + 1);
-        // The `*` stands for at least one byte: a dot that begins the name has no label in front of it.
-        let mut rest = host.get(first.max(1)..)?;
-        while let Some(dot) = memchr(b'.', rest) {
-            rest = rest.get(dot + 1..)?;
-            let found = self.wildcard(rest).and_then(|paths| paths.find(request));
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    fn wildcard(&self, suffix: &[u8]) -> Option<&Paths> {
-        if self.wildcard_lengths.contains(suffix.len()) { self.wildcard.get(suffix) } else { None }
+        let of_host = self.hosts.find_map(request.host(), |paths| paths.find(request));
+        of_host.or_else(|| self.any.find(request))
     }
 
     /// The routes that no request can reach, in file order.
@@ -105,13 +58,9 @@ impl RouteTable {
     }
 }
 
-fn lower_case(name: &[u8]) -> Box<[u8]> {
-    name.to_ascii_lowercase().into_boxed_slice()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::PathMatch;
+    use super::super::{HostMatch, PathMatch};
     use super::*;
     use proptest::prelude::*;
 
@@ -131,11 +80,7 @@ mod tests {
     /// and an exact path.
     fn route(text: &str) -> RouteMatch {
         let (host, path) = text.split_once(' ').expect("a host and a path");
-        let host = match host.strip_prefix("*.") {
-            _ if host == "*" => HostMatch::Any,
-            Some(suffix) => HostMatch::Wildcard(suffix.as_bytes().into()),
-            None => HostMatch::Exact(host.as_bytes().into()),
-        };
+        let host = if host == "*" { HostMatch::Any } else { HostMatch::of(host) };
         let path = match path.strip_prefix('=') {
             Some(exact) => PathMatch::Exact(exact.as_bytes().into()),
             None => PathMatch::Prefix(path.as_bytes().into()),

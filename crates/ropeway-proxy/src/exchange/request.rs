@@ -30,13 +30,7 @@ pub(super) fn check_arrival(client: &Client, request: &RequestHead) -> Result<()
         return refuse(EndReason::RedirectedToHttps);
     }
     let (Some(tls), Some(identity)) = (&client.listener.tls, client.tls) else { return Ok(()) };
-    if tls.profiles.len() < 2 {
-        return Ok(());
-    }
-    let host = std::str::from_utf8(request.host()).unwrap_or_default();
-    let wanted = tls.profile_for(host);
-    let asks_clients = |index: usize| tls.profiles.get(index).is_none_or(|profile| profile.asks_clients);
-    if wanted != identity.profile && (asks_clients(wanted) || asks_clients(identity.profile)) {
+    if tls.profiles.misdirects(identity.profile, request.host()) {
         return refuse(EndReason::Misdirected);
     }
     Ok(())

@@ -75,7 +75,7 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
     let name = asked.name.as_deref().unwrap_or_default();
     let challenge = asked.challenge.then(|| worker.view().snapshot.challenges.tls(name)).flatten();
     let is_challenge = challenge.is_some();
-    let profile = tls.profile_for(name);
+    let profile = tls.profiles.index_for(name.as_bytes());
     let of_profile = || tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
     let config = challenge.or_else(of_profile).ok_or(EndReason::Internal)?;
     let _turn = {
@@ -230,6 +230,7 @@ struct UnderWay<'a>(&'a Handshakes);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
-        self.0.ended.notify_one();
+        // All of them: each knows how many its listener allows.
+        self.0.ended.notify_waiters();
     }
 }

@@ -1,10 +1,12 @@
 //! Files of certificates, keys and lists: read whole, with bounds, and with messages that name the file.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
@@ -38,7 +40,9 @@ impl fmt::Display for FileProblem {
 /// The whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileProblem> {
     let problem = |why: std::io::Error| FileProblem::new(path, why);
-    let file = File::open(path).map_err(problem)?;
+    // A pipe would be waited for until somebody writes into it.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(problem)?;
     if !file.metadata().map_err(problem)?.is_file() {
         return Err(FileProblem::new(path, "not a file"));
     }
@@ -96,5 +100,21 @@ pub(super) fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDe
         )),
         Ok(lists) => Ok(lists),
         Err(error) => Err(FileProblem::new(path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    use super::*;
+    use crate::log::test_directory::TestDirectory;
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let directory = TestDirectory::new();
+        let path = directory.path().join("site.pem");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(read(&path).unwrap_err(), FileProblem::new(&path, "not a file"));
     }
 }

@@ -11,7 +11,7 @@ use ropeway_core::http1::Head;
 
 use crate::buffers::{BufferPool, Pending};
 use crate::http2::Stream;
-use crate::sys::send_room::send_room;
+use crate::sys::send_room::{send_room, unacknowledged};
 use crate::sys::socket::Socket;
 use crate::tls::Session;
 
@@ -199,6 +199,15 @@ impl Link {
             Transport::Socket(socket, _) => send_room(socket.as_fd()).unwrap_or_default(),
             Transport::Stream(stream) => stream.room(),
         }
+    }
+
+    /// About how many of the bytes sent have reached the peer: those that its TCP has acknowledged. Asks the kernel.
+    pub fn delivered(&self) -> u64 {
+        let queued = match &self.transport {
+            Transport::Socket(socket, _) => unacknowledged(socket.as_fd()).unwrap_or_default(),
+            Transport::Stream(_) => 0,
+        };
+        self.sent.saturating_sub((self.outbox.len() + queued) as u64)
     }
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.

@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use ropeway_e2e::h2::frame::{code::*, data, headers, reset, setting};
+use ropeway_e2e::h2::frame::{code::*, data, headers, kind, reset, setting};
 use ropeway_e2e::h2::rules::{expect_going_on, lab};
 use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::lab::file;
@@ -419,6 +419,30 @@ fn a_client_that_does_not_answer_pings_is_given_up() {
     connection.answers = false;
     let _ = connection.expect_end();
     eventually("the origin is told", || (lab.origin(1).open_connections() == 0).then_some(()));
+}
+
+/// The PING waits behind what the client has not read yet, and is not answered for long.
+#[test]
+fn a_slow_download_is_not_taken_for_silence() {
+    let settings =
+        "http2 = { prior_knowledge = true, keep_alive_interval = \"1s\", keep_alive_timeout = \"3s\" }";
+    let size = 8 << 20;
+    let lab =
+        lab(Origin::answering(move |_| reply(200, &[], &"x".repeat(size)))).with(settings, "", "").start();
+    let mut slow = Connection::open(&lab.client().receive_buffer(4096));
+    slow.gives_credit = false;
+    let stream = slow.start(Block::get("/"));
+    let _ = slow.response_head(stream);
+    // A client that is asked whether it is there tells how time passes.
+    let mut clock = Connection::open(&lab.client());
+    for beat in 1..=6 {
+        clock.until("the next PING", |clock| {
+            (clock.seen.get(&kind::PING).copied().unwrap_or_default() >= beat).then_some(())
+        });
+        let before = slow.exchange(stream).received();
+        slow.until("a little more", |slow| (slow.exchange(stream).received() > before).then_some(()));
+    }
+    let _ = slow.response(stream).expect(200).expect_body(&"x".repeat(size));
 }
 
 #[test]

@@ -1,43 +1,81 @@
-//! Whether the other end of a quiet connection is still there (RFC 9113, section 6.7).
+//! Whether the other end of a silent connection is still there (RFC 9113, section 6.7).
 
-use std::task::{Context, Poll};
+use std::task::{Context, Waker};
 
 use h2::{Ping, PingPong};
 
-/// Sends a PING after a while, and expects its answer.
+use super::transport::Transport;
+
+/// Sends a PING after a silence, and expects to hear something then.
+///
+/// What the peer sends shows that it is there, whatever it is. So does that it takes what it is sent: the PING may have to
+/// wait behind megabytes that a slow reader has not come to, and is answered when it is read.
 pub(super) struct Liveness {
     pings: PingPong,
+    transport: Transport,
     interval_ms: u64,
     timeout_ms: u64,
-    /// When the next PING is sent, or the answer to the last one must have come.
+    /// Bytes received until the silence began.
+    received: u64,
+    /// How much of what was sent had reached the peer when the wait for an answer began.
+    asked_at: Option<u64>,
+    /// When the silence is too long, or the wait for an answer.
     due_ms: u64,
-    is_waiting: bool,
 }
 
 impl Liveness {
-    pub fn new(pings: PingPong, interval_ms: u64, timeout_ms: u64, now_ms: u64) -> Self {
-        Self { pings, interval_ms, timeout_ms, due_ms: now_ms.saturating_add(interval_ms), is_waiting: false }
+    /// For a connection that has just been opened over `transport`.
+    pub fn new(
+        pings: PingPong,
+        transport: Transport,
+        interval_ms: u64,
+        timeout_ms: u64,
+        now_ms: u64,
+    ) -> Self {
+        let due_ms = now_ms.saturating_add(interval_ms);
+        Self {
+            pings,
+            received: transport.received(),
+            transport,
+            interval_ms,
+            timeout_ms,
+            asked_at: None,
+            due_ms,
+        }
     }
 
-    /// When to look again.
+    /// When to look again at the latest.
     pub fn due_ms(&self) -> u64 {
         self.due_ms
     }
 
-    /// Sends a PING when it is time. `false` when the last one was not answered.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now_ms: u64) -> bool {
-        if self.is_waiting && matches!(self.pings.poll_pong(cx), Poll::Ready(Ok(_))) {
-            self.is_waiting = false;
+    /// To be called whenever the connection may have moved, and when it is due; sends a PING when it is time. `false` when
+    /// the peer must be taken for gone.
+    pub fn is_alive(&mut self, now_ms: u64) -> bool {
+        let received = self.transport.received();
+        if received != self.received {
+            self.received = received;
+            self.asked_at = None;
             self.due_ms = now_ms.saturating_add(self.interval_ms);
         }
         if now_ms < self.due_ms {
             return true;
         }
-        if self.is_waiting || self.pings.send_ping(Ping::opaque()).is_err() {
-            return false;
+        let delivered = self.transport.delivered();
+        match self.asked_at {
+            Some(before) if delivered <= before => return false,
+            Some(_) => {}
+            None => self.ask(),
         }
-        self.is_waiting = true;
+        self.asked_at = Some(delivered);
         self.due_ms = now_ms.saturating_add(self.timeout_ms);
         true
+    }
+
+    fn ask(&mut self) {
+        // The answer to the last PING was heard already, by the bytes that it came in.
+        let _ = self.pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+        // Fails while that one is unanswered, which a peer that talks all the same may leave it: it still asks.
+        let _ = self.pings.send_ping(Ping::opaque());
     }
 }

@@ -1,6 +1,6 @@
 //! Requests that clients send by HTTP/2.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,7 +12,6 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Progress;
-use ropeway_core::http2::Guard;
 
 use super::liveness::Liveness;
 use super::stream::{Kind, Stream};
@@ -53,9 +52,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
     let due = client.slot.after(client.listener.timeouts.head_ms);
     client.local = client.local.or_else(|| client.link.local_address());
     let link = std::mem::replace(&mut client.link, Link::of_stream(Stream::closed()));
-    let guard = Rc::default();
-    let transport = Transport::from_client(link, Rc::clone(&worker), Rc::clone(&guard));
-    let mut handshake = std::pin::pin!(builder(&limits).handshake(transport));
+    let transport = Transport::from_client(link, Rc::clone(&worker));
+    let mut handshake = std::pin::pin!(builder(&limits).handshake(transport.clone()));
     let greeted = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(None),
         Poll::Pending => {
@@ -70,11 +68,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2L
     }
     let now_ms = client.slot.now_ms();
     let liveness = limits.keep_alive_interval_ms.and_then(|interval_ms| {
-        Some(Liveness::new(connection.ping_pong()?, interval_ms, limits.keep_alive_timeout_ms, now_ms))
+        let (pings, timeout_ms) = (connection.ping_pong()?, limits.keep_alive_timeout_ms);
+        Some(Liveness::new(pings, transport.clone(), interval_ms, timeout_ms, now_ms))
     });
     let mut served = Served {
         connection,
-        guard,
+        transport,
         liveness,
         tally: Rc::default(),
         minute_ends_ms: client.slot.after(MINUTE_MS),
@@ -104,7 +103,7 @@ fn builder(limits: &Http2Limits) -> Builder {
 /// A connection and its rules.
 struct Served {
     connection: Connection<Transport, Bytes>,
-    guard: Rc<RefCell<Guard>>,
+    transport: Transport,
     tally: Rc<Tally>,
     liveness: Option<Liveness>,
     minute_ends_ms: u64,
@@ -116,8 +115,7 @@ impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, worker: &Rc<Worker>, client: &mut Client) -> Poll<()> {
         loop {
             self.enforce(worker, client);
-            let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.poll(cx, client.slot.now_ms()));
-            if worker.must_abort() || !is_alive {
+            if worker.must_abort() {
                 return Poll::Ready(());
             }
             match self.connection.poll_accept(cx) {
@@ -148,6 +146,9 @@ impl Served {
     }
 
     fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<()> {
+        if self.liveness.as_mut().is_some_and(|peer| !peer.is_alive(client.slot.now_ms())) {
+            return Poll::Ready(());
+        }
         let ping_at = self.liveness.as_ref().map_or(u64::MAX, Liveness::due_ms);
         let mut due = self.minute_ends_ms.min(ping_at);
         if self.tally.open.get() == 0 {
@@ -183,7 +184,7 @@ impl Served {
             return;
         }
         let has_body = !body.is_end_stream() && kind == Kind::Request;
-        let block = self.guard.borrow_mut().take_block_len(body.stream_id().as_u32());
+        let block = self.transport.take_block_len(body.stream_id().as_u32());
         if is_bomb(head.len(), block) {
             // Without an answer, which a client that opens no window would leave with us.
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);

@@ -1,4 +1,4 @@
-//! How much more a socket's send buffer takes.
+//! What is in a socket's send buffer, and how much more it takes.
 
 #![allow(unsafe_code)]
 
@@ -18,10 +18,18 @@ const SIOCOUTQ: Opcode = 0x5411;
 ///
 /// Those of getsockopt(2) and ioctl(2); none for an open socket.
 pub(crate) fn send_room(socket: BorrowedFd<'_>) -> Result<usize> {
+    Ok(socket_send_buffer_size(socket)?.saturating_sub(unacknowledged(socket)?))
+}
+
+/// Bytes that were written and that the peer has not acknowledged yet.
+///
+/// # Errors
+///
+/// Those of ioctl(2); none for an open socket.
+pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> Result<usize> {
     // SAFETY: SIOCOUTQ stores one C int, and takes no argument besides.
     let queued: c_int = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }?;
-    let size = socket_send_buffer_size(socket)?;
-    Ok(size.saturating_sub(usize::try_from(queued).unwrap_or_default()))
+    Ok(usize::try_from(queued).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -42,5 +50,6 @@ mod tests {
         while sender.write(&[0; 65_536]).is_ok() {}
         let size = socket_send_buffer_size(sender.as_fd()).unwrap();
         assert!(send_room(sender.as_fd()).unwrap() < size / 2);
+        assert!(unacknowledged(sender.as_fd()).unwrap() > size / 2);
     }
 }

@@ -14,8 +14,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::Built;
 use super::certificate::{Certificate, CertificateFacts, Origin};
+use super::expiry::Warnings;
 use super::file::FileProblem;
-use super::revocation_list::{Freshness, RevocationList};
+use super::revocation_list::RevocationList;
 use super::store::CertificateStore;
 use super::tickets::{KeyRing, KeySource};
 use super::upstream;
@@ -24,11 +25,6 @@ use crate::Control;
 /// How often files are looked at. A change counts once two looks in a row have seen the same, so that a certificate and
 /// its key are not read while one of them is still being written.
 const LOOK: Duration = Duration::from_secs(2);
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Days before the end of a certificate at which it is warned of.
-const WARN_AT: [u64; 3] = [30, 7, 1];
 
 /// Looks after which files that were bad are tried again although they look the same: what was wrong may have been
 /// something else.
@@ -145,9 +141,7 @@ pub struct LiveTls {
     challenges: Arc<Challenges>,
     exchanged: AtomicU64,
     refused: AtomicU64,
-    /// Fingerprints and thresholds that were warned of.
-    warned: Mutex<HashSet<(String, u64)>>,
-    warned_lists: Mutex<HashSet<(PathBuf, SystemTime, Freshness)>>,
+    warnings: Warnings,
 }
 
 /// What is watched for the configuration in service. Held for moments only: disks are not read meanwhile.
@@ -321,52 +315,9 @@ impl LiveTls {
     }
 
     fn warn_of_expiry(&self, now: SystemTime) {
-        self.warn_of_certificates(now);
-        self.warn_of_lists(now);
+        self.certificates().iter().for_each(|one| self.warnings.certificate(one, now));
+        self.revocation_lists().iter().for_each(|list| self.warnings.list(list, now));
     }
-
-    fn warn_of_lists(&self, now: SystemTime) {
-        for list in self.revocation_lists() {
-            let freshness = list.freshness(now);
-            let key = (list.source, list.next_update, freshness);
-            if freshness == Freshness::Good || lock(&self.warned_lists).contains(&key) {
-                continue;
-            }
-            let file = key.0.display();
-            if freshness == Freshness::Expired {
-                tracing::error!(%file, "a list of revoked certificates has expired: its clients are refused");
-            } else {
-                tracing::warn!(%file, "a list of revoked certificates expires soon, and its clients are refused then");
-            }
-            lock(&self.warned_lists).insert(key);
-        }
-    }
-
-    fn warn_of_certificates(&self, now: SystemTime) {
-        for CertificateInUse { listener, is_ordered, facts } in self.certificates() {
-            let Some(days) = warning(&facts, is_ordered, now) else { continue };
-            if lock(&self.warned).insert((facts.fingerprint.clone(), days)) {
-                let (name, file) = (facts.title(), facts.source.display());
-                match days {
-                    0 => tracing::error!(%listener, name, %file, "a certificate has expired"),
-                    1 => tracing::warn!(%listener, name, %file, "a certificate expires in less than a day"),
-                    days => {
-                        tracing::warn!(%listener, name, %file, "a certificate expires in less than {days} days");
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Within how many days a certificate ends, if that is worth a warning; 0 when it has ended. One that never lives longer
-/// than twice as long is not warned of so early, nor one that is ordered: its successor comes about then.
-fn warning(facts: &CertificateFacts, is_ordered: bool, now: SystemTime) -> Option<u64> {
-    let Ok(left) = facts.not_after.duration_since(now) else { return Some(0) };
-    let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
-    let days = |count: u64| DAY * u32::try_from(count).unwrap_or(u32::MAX);
-    let early = if is_ordered { &WARN_AT[1..] } else { &WARN_AT[..] };
-    early.iter().rev().copied().find(|count| left < days(*count) && life > 2 * days(*count))
 }
 
 /// Looks at the files until the proxy is gone.
@@ -405,33 +356,5 @@ impl LiveTls {
     /// The snapshot could not be made again.
     pub(super) fn note_failure(&self, why: &str) {
         self.note_snapshot(&Err(why.to_owned()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_are_warned_of_when_somebody_should_have_done_something() {
-        let facts = |life: u32| CertificateFacts {
-            names: Vec::new(),
-            not_before: SystemTime::UNIX_EPOCH,
-            not_after: SystemTime::UNIX_EPOCH + life * DAY,
-            serial: String::new(),
-            fingerprint: String::new(),
-            source: PathBuf::new(),
-            key_kind: "ecdsa",
-        };
-        let at = |life: u32, left: u32, is_ordered: bool| {
-            warning(&facts(life), is_ordered, SystemTime::UNIX_EPOCH + (life - left) * DAY + DAY / 2)
-        };
-        assert_eq!(
-            [31, 30, 8, 7, 1].map(|left| at(90, left, false)),
-            [None, Some(30), Some(30), Some(7), Some(1)]
-        );
-        assert_eq!([30, 8, 7, 1].map(|left| at(90, left, true)), [None, None, Some(7), Some(1)]);
-        assert_eq!([7, 2, 1].map(|left| at(7, left, false)), [None, None, Some(1)], "it never lives longer");
-        assert_eq!(at(90, 0, true), Some(0));
     }
 }

@@ -1,0 +1,97 @@
+//! Ends of certificates and of lists of revoked ones, told once each, in time to do something.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::certificate::CertificateFacts;
+use super::revocation_list::{Freshness, RevocationList};
+use super::watch::CertificateInUse;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Days before the end of a certificate at which it is warned of.
+const WARN_AT: [u64; 3] = [30, 7, 1];
+
+/// What was warned of.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    /// By fingerprint and days.
+    certificates: Mutex<HashSet<(String, u64)>>,
+    lists: Mutex<HashSet<(PathBuf, SystemTime, Freshness)>>,
+}
+
+impl Warnings {
+    /// Warns of a certificate that ends soon, or has.
+    pub(super) fn certificate(&self, one: &CertificateInUse, now: SystemTime) {
+        let CertificateInUse { listener, is_ordered, facts } = one;
+        let Some(days) = warning(facts, *is_ordered, now) else { return };
+        let mut warned = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned.insert((facts.fingerprint.clone(), days)) {
+            return;
+        }
+        let (name, file) = (facts.title(), facts.source.display());
+        match days {
+            0 => tracing::error!(%listener, name, %file, "a certificate has expired"),
+            1 => tracing::warn!(%listener, name, %file, "a certificate expires in less than a day"),
+            days => {
+                tracing::warn!(%listener, name, %file, "a certificate expires in less than {days} days");
+            }
+        }
+    }
+
+    /// Warns of a list that ends soon, or has.
+    pub(super) fn list(&self, list: &RevocationList, now: SystemTime) {
+        let freshness = list.freshness(now);
+        let key = (list.source.clone(), list.next_update, freshness);
+        let is_new = || self.lists.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        if freshness == Freshness::Good || !is_new() {
+            return;
+        }
+        let file = list.source.display();
+        if freshness == Freshness::Expired {
+            tracing::error!(%file, "a list of revoked certificates has expired: its clients are refused");
+        } else {
+            tracing::warn!(%file, "a list of revoked certificates expires soon, and its clients are refused then");
+        }
+    }
+}
+
+/// Within how many days a certificate ends, if that is worth a warning; 0 when it has ended. One that never lives longer
+/// than twice as long is not warned of so early, nor one that is ordered: its successor comes about then.
+fn warning(facts: &CertificateFacts, is_ordered: bool, now: SystemTime) -> Option<u64> {
+    let Ok(left) = facts.not_after.duration_since(now) else { return Some(0) };
+    let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
+    let days = |count: u64| DAY * u32::try_from(count).unwrap_or(u32::MAX);
+    let early = if is_ordered { &WARN_AT[1..] } else { &WARN_AT[..] };
+    early.iter().rev().copied().find(|count| left < days(*count) && life > 2 * days(*count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_warned_of_when_somebody_should_have_done_something() {
+        let facts = |life: u32| CertificateFacts {
+            names: Vec::new(),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH + life * DAY,
+            serial: String::new(),
+            fingerprint: String::new(),
+            source: Default::default(),
+            key_kind: "ecdsa",
+        };
+        let at = |life: u32, left: u32, is_ordered: bool| {
+            warning(&facts(life), is_ordered, SystemTime::UNIX_EPOCH + (life - left) * DAY + DAY / 2)
+        };
+        assert_eq!(
+            [31, 30, 8, 7, 1].map(|left| at(90, left, false)),
+            [None, Some(30), Some(30), Some(7), Some(1)]
+        );
+        assert_eq!([30, 8, 7, 1].map(|left| at(90, left, true)), [None, None, Some(7), Some(1)]);
+        assert_eq!([7, 2, 1].map(|left| at(7, left, false)), [None, None, Some(1)], "it never lives longer");
+        assert_eq!(at(90, 0, true), Some(0));
+    }
+}

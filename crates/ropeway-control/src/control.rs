@@ -262,7 +262,7 @@ impl Control {
             &config,
             &tls,
             &registry,
-            &Surroundings { generation: 1, descriptors, now_ms: clock.now_ms() },
+            &Surroundings { generation: 1, descriptors, now_ms: clock.now_ms(), log_destination: 0 },
         );
         let log = logs::open(&config.log).map_err(StartError::Config)?;
         let settings = Settings { workers, clock, log_buffer: log_buffer(&config) };
@@ -380,14 +380,20 @@ impl Control {
             return Err(ReloadError::Draining);
         }
         let generation = self.snapshot().generation + 1;
-        let surroundings = Surroundings { generation, descriptors: self.descriptors, now_ms: self.now_ms() };
+        let log_destination = self.logs.expect(log);
+        let surroundings = Surroundings {
+            generation,
+            descriptors: self.descriptors,
+            now_ms: self.now_ms(),
+            log_destination,
+        };
         let compiled = compile::compile(&config, &tls, &self.registry, &surroundings);
         let applied = self.warm_up_and_apply(compiled.snapshot, &compiled.named, &compiled.checked)?;
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());
         self.follow(&before, &config, &compiled.named, compiled.checked);
         self.tls.follow(tls);
-        self.logs.follow(&before.log, &config.log, log);
+        self.logs.follow(&before.log, &config.log, log_destination);
         run::report(&warnings);
         let diff = Diff {
             generation,

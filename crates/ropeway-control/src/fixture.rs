@@ -30,7 +30,7 @@ pub(crate) fn compiled(config: &Config, registry: &Registry) -> Compiled {
         config,
         &crate::tls::Built::default(),
         registry,
-        &Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0 },
+        &Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0, log_destination: 0 },
     );
     registry.put_into_service(&compiled.usage, 0);
     compiled

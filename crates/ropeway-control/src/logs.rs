@@ -31,16 +31,26 @@ impl Logs {
         Ok(Self { process, access: Mutex::new(access) })
     }
 
-    /// Follows a new configuration. `sink` is where access records go from now on, if that changed.
-    pub(crate) fn follow(&self, before: &schema::Log, now: &schema::Log, sink: Option<Sink>) {
+    /// The number of the destination for a snapshot that is about to be put into service: that of `sink`, or of the one
+    /// that is written to already.
+    pub(crate) fn expect(&self, sink: Option<Sink>) -> u64 {
+        match (&*self.access(), sink) {
+            (Some(access), Some(sink)) => access.expect(sink),
+            (Some(access), None) => access.destination(),
+            (None, _) => 0,
+        }
+    }
+
+    /// Follows a configuration that is in service now, whose access records go to `destination`.
+    pub(crate) fn follow(&self, before: &schema::Log, now: &schema::Log, destination: u64) {
         if before.level != now.level
             && let Some(process) = &self.process
             && let Err(error) = process.set_level(level(now.level))
         {
             tracing::error!(%error, "the log level stays as it was");
         }
-        if let (Some(sink), Some(access)) = (sink, &*self.access()) {
-            access.redirect(sink);
+        if let Some(access) = &*self.access() {
+            access.turn_to(destination);
         }
     }
 
@@ -130,11 +140,12 @@ struct Records(LogReceiver);
 impl BatchSource for Records {
     type Batch = LogBatch;
 
-    fn receive(&self, timeout: Duration) -> Option<LogBatch> {
-        self.0.recv(timeout).unwrap_or_else(|_closed| {
+    fn receive(&self, timeout: Duration) -> Option<(u64, LogBatch)> {
+        let batch = self.0.recv(timeout).unwrap_or_else(|_closed| {
             // The workers have ended; the order to stop is about to come.
             std::thread::sleep(timeout);
             None
-        })
+        });
+        batch.map(|batch| (batch.destination, batch))
     }
 }

@@ -98,9 +98,10 @@ impl Link {
     /// Reads once. `Ok(0)` is the end of the stream.
     #[inline]
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let waits = !self.outbox.is_empty();
         let poll = match &mut self.transport {
             Transport::Socket(socket, None) => socket.poll_read(cx, into),
-            Transport::Socket(socket, Some(session)) => session.poll_read(cx, socket, into),
+            Transport::Socket(socket, Some(session)) => session.poll_read(cx, socket, into, waits),
             Transport::Stream(stream) => stream.poll_read(cx, into),
         };
         let count = ready!(poll)?;

@@ -11,7 +11,7 @@ use ropeway_core::http1::{BodyLimits, HeadLimits};
 use ropeway_core::rate::MinRate;
 use ropeway_core::route::RouteTable;
 
-use crate::access_log::LogFormat;
+use crate::access_log::LogTarget;
 use crate::challenges::Challenges;
 use crate::counters::{ListenerCounters, PerWorker, RouteCounters};
 use crate::tls::ListenerTls;
@@ -34,8 +34,8 @@ pub struct Snapshot {
     pub max_connections: u32,
     /// Most requests in flight in the whole process at one time; `None` is unlimited.
     pub max_requests: Option<u32>,
-    /// The format of the access log; `None` switches it off.
-    pub access_log: Option<LogFormat>,
+    /// The access log; `None` switches it off.
+    pub access_log: Option<LogTarget>,
     /// What authorities are answered that look whether a host is ours.
     pub challenges: Arc<Challenges>,
 }

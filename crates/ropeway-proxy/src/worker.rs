@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use ropeway_core::balance::Rng;
 use ropeway_core::retry::RetryBudget;
 
-use crate::access_log::{LogBuffer, LogSender, RequestId};
+use crate::access_log::{LogBuffer, LogSender, LogTarget, RequestId};
 use crate::buffers::{BufferPool, Scratch};
 use crate::clock::Clock;
 use crate::complaint::{Complaint, Complaints};
@@ -116,6 +116,12 @@ impl Worker {
     #[inline]
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// Where records of requests go now, and how they are written; nowhere without an access log.
+    #[inline]
+    pub fn log_target(&self) -> Option<LogTarget> {
+        self.view.borrow().snapshot.access_log
     }
 
     /// Puts a snapshot into service; pools of servers that stay are kept, those of servers that go are closed.

@@ -8,7 +8,7 @@ mod lab;
 use std::alloc::System;
 use std::net::TcpStream;
 
-use ropeway_proxy::access_log::LogFormat;
+use ropeway_proxy::access_log::{LogFormat, LogTarget};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -25,7 +25,8 @@ const MEASURED: usize = 2_000;
 #[test]
 fn a_keep_alive_request_allocates_nothing() {
     let origins = [lab::origin(RESPONSE), lab::origin(RESPONSE), lab::origin(RESPONSE)];
-    let (runtime, address) = lab::start(&origins, Some(LogFormat::Json));
+    let (runtime, address) =
+        lab::start(&origins, Some(LogTarget { destination: 0, format: LogFormat::Json }));
     let records = runtime.log_batches().unwrap();
     // Reads the log as a writer would: what it takes is given back at once.
     std::thread::spawn(move || while records.recv(std::time::Duration::from_secs(1)).is_ok() {});

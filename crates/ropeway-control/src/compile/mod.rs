@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ropeway_config::schema::{AccessLogFormat, Config};
-use ropeway_proxy::access_log::LogFormat;
+use ropeway_proxy::access_log::{LogFormat, LogTarget};
 use ropeway_proxy::snapshot::Snapshot;
 
 use crate::discovery::NamedServer;
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub descriptors: Option<u64>,
     /// The process's clock.
     pub now_ms: u64,
+    /// The number of the access log's destination.
+    pub log_destination: u64,
 }
 
 /// Compiles `config` with the certificates in `tls` and the live state that `registry` has for it. Nothing that is in service changes.
@@ -73,7 +75,10 @@ pub fn compile(
         upstreams,
         max_connections: process::max_connections(config.limits.connections, surroundings.descriptors),
         max_requests: config.limits.requests,
-        access_log: config.log.access.as_ref().map(|access| log_format(access.format)),
+        access_log: config.log.access.as_ref().map(|access| LogTarget {
+            destination: surroundings.log_destination,
+            format: log_format(access.format),
+        }),
         challenges: Arc::clone(&tls.challenges),
     };
     Compiled { snapshot, named: compiler.named, checked: compiler.checked, usage: compiler.usage }

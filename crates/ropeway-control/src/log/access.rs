@@ -24,14 +24,18 @@ pub trait BatchSource: Send + 'static {
     /// Lines, each ending with a line break.
     type Batch: Deref<Target = [u8]>;
 
-    /// The next batch; `None` when none came within `timeout`.
-    fn receive(&self, timeout: Duration) -> Option<Self::Batch>;
+    /// The next batch, and the number of the destination that it is for; `None` when none came within `timeout`.
+    fn receive(&self, timeout: Duration) -> Option<(u64, Self::Batch)>;
 }
 
 /// The running writer of access records. Dropping it writes what was already handed over, and ends the thread.
 #[derive(Debug)]
 pub struct AccessLog {
     shared: Arc<Shared>,
+    /// The number of the destination that was announced last.
+    announced: AtomicU64,
+    /// The number of the destination that was turned to last.
+    destination: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,20 +61,36 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Orders {
     reopen: bool,
-    sink: Option<Sink>,
+    expect: Option<Numbered>,
+    turn_to: Option<u64>,
+}
+
+/// A destination, and the number by which batches name it.
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    sink: Sink,
 }
 
 impl AccessLog {
-    /// Starts the thread. If `sink` is not open and cannot be opened, that is reported like any later failure.
+    /// Starts the thread. `sink` is destination 0; if it is not open and cannot be opened, that is reported like any later
+    /// failure.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(source: impl BatchSource, sink: Sink) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let writer = Writer { sink, gate: ReportGate::new(REPORT_INTERVAL), shared: Arc::clone(&shared) };
+        let writer = Writer {
+            current: Numbered { number: 0, sink },
+            next: None,
+            previous: None,
+            gate: ReportGate::new(REPORT_INTERVAL),
+            shared: Arc::clone(&shared),
+        };
         let thread =
             std::thread::Builder::new().name("ropeway-log".to_owned()).spawn(move || writer.run(&source))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let [announced, destination] = [const { AtomicU64::new(0) }; 2];
+        Ok(Self { shared, announced, destination, thread: Some(thread) })
     }
 
     /// Closes the file and opens it again by its name, after it was rotated. Takes effect within 100 ms.
@@ -78,9 +98,25 @@ impl AccessLog {
         self.order(|orders| orders.reopen = true);
     }
 
-    /// Writes to another destination from now on.
-    pub fn redirect(&self, sink: Sink) {
-        self.order(|orders| orders.sink = Some(sink));
+    /// Announces another destination, and gives it a number. It is turned to with [`Self::turn_to`], or with the first
+    /// batch that is for it; if neither happens, the next announcement takes its place.
+    pub fn expect(&self, sink: Sink) -> u64 {
+        let number = self.announced.fetch_add(1, Relaxed) + 1;
+        self.order(|orders| orders.expect = Some(Numbered { number, sink }));
+        number
+    }
+
+    /// Leaves the destination before, but for batches that are still for that one.
+    pub fn turn_to(&self, number: u64) {
+        if self.destination.swap(number, Relaxed) != number {
+            self.order(|orders| orders.turn_to = Some(number));
+        }
+    }
+
+    /// The number of the destination that was turned to last.
+    #[must_use]
+    pub fn destination(&self) -> u64 {
+        self.destination.load(Relaxed)
     }
 
     /// What was lost so far.
@@ -107,7 +143,11 @@ impl Drop for AccessLog {
 }
 
 struct Writer {
-    sink: Sink,
+    current: Numbered,
+    /// Announced, and not turned to yet.
+    next: Option<Numbered>,
+    /// The one before, closed, for batches that come late.
+    previous: Option<Numbered>,
     gate: ReportGate,
     shared: Arc<Shared>,
 }
@@ -120,7 +160,7 @@ impl Writer {
             let stopping = self.shared.stop.load(Acquire);
             self.follow_orders();
             match source.receive(WAIT) {
-                Some(batch) => self.write(&batch),
+                Some((destination, batch)) => self.write(destination, &batch),
                 None if stopping => return,
                 None => {}
             }
@@ -132,22 +172,44 @@ impl Writer {
             return;
         }
         let orders = std::mem::take(&mut *self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        match orders.sink {
-            Some(sink) => self.sink = sink,
-            None if orders.reopen => self.sink.close(),
-            None => {}
+        if orders.reopen {
+            self.current.sink.close();
+        }
+        self.next = orders.expect.or(self.next.take());
+        if let Some(number) = orders.turn_to {
+            self.turn_to(number);
         }
         self.open();
     }
 
+    fn turn_to(&mut self, number: u64) {
+        if let Some(next) = self.next.take_if(|next| next.number == number) {
+            let mut old = std::mem::replace(&mut self.current, next);
+            old.sink.close();
+            self.previous = Some(old);
+        }
+    }
+
     fn open(&mut self) {
-        if let Err(cause) = self.sink.open() {
+        if let Err(cause) = self.current.sink.open() {
             self.failed(&Lost { lines: 0, cause });
         }
     }
 
-    fn write(&mut self, lines: &[u8]) {
-        match self.sink.write(lines) {
+    fn write(&mut self, destination: u64, lines: &[u8]) {
+        if destination != self.current.number {
+            self.follow_orders();
+            self.turn_to(destination);
+        }
+        let written = match &mut self.previous {
+            Some(previous) if previous.number == destination => {
+                let written = previous.sink.write(lines);
+                previous.sink.close();
+                written
+            }
+            _ => self.current.sink.write(lines),
+        };
+        match written {
             Ok(()) => self.succeeded(),
             Err(lost) => self.failed(&lost),
         }
@@ -157,7 +219,7 @@ impl Writer {
         if self.shared.failing.swap(false, Relaxed) {
             self.gate.reset();
             let lost = self.shared.lost_lines.load(Relaxed);
-            tracing::info!(destination = %self.sink.destination(), lost, "the access log is written again");
+            tracing::info!(destination = %self.current.sink.destination(), lost, "the access log is written again");
         }
     }
 
@@ -166,7 +228,7 @@ impl Writer {
         self.shared.failing.store(true, Relaxed);
         if self.gate.opens(Instant::now()) {
             tracing::error!(
-                destination = %self.sink.destination(),
+                destination = %self.current.sink.destination(),
                 error = %lost.cause,
                 lost = total,
                 "the access log cannot be written; records are dropped until it can"
@@ -184,17 +246,17 @@ mod tests {
     use crate::log::Destination;
     use crate::log::test_directory::TestDirectory;
 
-    struct Queue(mpsc::Receiver<Vec<u8>>);
+    struct Queue(mpsc::Receiver<(u64, Vec<u8>)>);
 
     impl BatchSource for Queue {
         type Batch = Vec<u8>;
 
-        fn receive(&self, timeout: Duration) -> Option<Vec<u8>> {
+        fn receive(&self, timeout: Duration) -> Option<(u64, Vec<u8>)> {
             self.0.recv_timeout(timeout).ok()
         }
     }
 
-    fn start(path: &Path) -> (mpsc::Sender<Vec<u8>>, AccessLog) {
+    fn start(path: &Path) -> (mpsc::Sender<(u64, Vec<u8>)>, AccessLog) {
         let (sender, receiver) = mpsc::channel();
         (sender, AccessLog::start(Queue(receiver), sink(path)).unwrap())
     }
@@ -221,7 +283,7 @@ mod tests {
         let path = directory.path().join("access.log");
         let (sender, log) = start(&path);
         for number in 0..1000 {
-            sender.send(format!("line {number}\n").into_bytes()).unwrap();
+            sender.send((0, format!("line {number}\n").into_bytes())).unwrap();
         }
         drop(log);
         assert_eq!(text(&path).lines().count(), 1000);
@@ -232,12 +294,12 @@ mod tests {
         let directory = TestDirectory::new();
         let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
         let (sender, log) = start(&path);
-        sender.send(b"before\n".to_vec()).unwrap();
+        sender.send((0, b"before\n".to_vec())).unwrap();
         wait_until("the first line is written", || text(&path) == "before\n");
         std::fs::rename(&path, &moved).unwrap();
         log.reopen();
         wait_until("the file is opened by its name", || path.exists());
-        sender.send(b"after\n".to_vec()).unwrap();
+        sender.send((0, b"after\n".to_vec())).unwrap();
         drop(log);
         assert_eq!((text(&moved), text(&path)), ("before\n".to_owned(), "after\n".to_owned()));
     }
@@ -248,10 +310,10 @@ mod tests {
         let missing = directory.path().join("not-there-yet");
         let path = missing.join("access.log");
         let (sender, log) = start(&path);
-        sender.send(b"one\ntwo\n".to_vec()).unwrap();
+        sender.send((0, b"one\ntwo\n".to_vec())).unwrap();
         wait_until("the loss is counted", || log.losses() == Losses { lines: 2, failing: true });
         std::fs::create_dir(&missing).unwrap();
-        sender.send(b"three\n".to_vec()).unwrap();
+        sender.send((0, b"three\n".to_vec())).unwrap();
         wait_until("it recovers", || !log.losses().failing);
         assert_eq!((text(&path).as_str(), log.losses().lines), ("three\n", 2));
     }
@@ -261,12 +323,29 @@ mod tests {
         let directory = TestDirectory::new();
         let (first, second) = (directory.path().join("a.log"), directory.path().join("b.log"));
         let (sender, log) = start(&first);
-        sender.send(b"one\n".to_vec()).unwrap();
+        sender.send((0, b"one\n".to_vec())).unwrap();
         wait_until("the first line is written", || text(&first) == "one\n");
-        log.redirect(sink(&second));
+        log.turn_to(log.expect(sink(&second)));
         wait_until("the second file is opened", || second.exists());
-        sender.send(b"two\n".to_vec()).unwrap();
+        sender.send((1, b"two\n".to_vec())).unwrap();
         drop(log);
         assert_eq!((text(&first), text(&second)), ("one\n".to_owned(), "two\n".to_owned()));
+    }
+
+    #[test]
+    fn every_record_lands_in_its_own_destination_early_or_late() {
+        let directory = TestDirectory::new();
+        let paths = ["a.log", "b.log", "c.log"].map(|name| directory.path().join(name));
+        let (sender, log) = start(&paths[0]);
+        assert_eq!((log.destination(), log.expect(sink(&paths[1]))), (0, 1));
+        sender.send((1, b"early\n".to_vec())).unwrap();
+        sender.send((0, b"late\n".to_vec())).unwrap();
+        wait_until("it is turned to unasked", || text(&paths[1]) == "early\n");
+        log.turn_to(1);
+        assert_eq!((log.destination(), log.expect(sink(&paths[2]))), (1, 2));
+        sender.send((1, b"still\n".to_vec())).unwrap();
+        drop(log);
+        let texts = paths.each_ref().map(|path| text(path));
+        assert_eq!(texts, ["late\n", "early\nstill\n", ""]);
     }
 }

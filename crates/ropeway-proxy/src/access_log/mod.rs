@@ -15,6 +15,16 @@ use ropeway_core::grpc::GrpcStatus;
 pub use self::ring::{Closed, LogBatch, LogReceiver};
 pub(crate) use self::ring::{LogBuffer, LogSender, ring};
 
+/// Which log records go to, and how they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogTarget {
+    /// The number by which the writer knows the destination. Every batch carries it, so that no record lands in a
+    /// destination that was configured before or after its own.
+    pub destination: u64,
+    /// The shape of a record.
+    pub format: LogFormat,
+}
+
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

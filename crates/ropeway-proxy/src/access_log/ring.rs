@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::format;
 use super::timestamp::Timestamp;
-use super::{LogFormat, Record};
+use super::{LogFormat, LogTarget, Record};
 use crate::counters::WorkerCounters;
 
 const CHUNK: usize = 64 * 1024;
@@ -41,6 +41,8 @@ pub struct Closed;
 /// Whole lines of one worker; their memory returns to that worker when this is dropped.
 #[derive(Debug)]
 pub struct LogBatch {
+    /// Which destination they are for.
+    pub destination: u64,
     lines: Vec<u8>,
     home: SyncSender<Vec<u8>>,
 }
@@ -84,6 +86,8 @@ pub(crate) struct LogBuffer {
     home: SyncSender<Vec<u8>>,
     batches: SyncSender<LogBatch>,
     timestamp: Timestamp,
+    /// Which destination the records in `current` are for.
+    destination: u64,
 }
 
 impl LogSender {
@@ -98,18 +102,23 @@ impl LogSender {
             home,
             batches: self.batches.clone(),
             timestamp: Timestamp::default(),
+            destination: 0,
         }
     }
 }
 
 impl LogBuffer {
     /// Formats a record, or counts it as dropped when no memory is left for it.
-    pub fn record(&mut self, style: LogFormat, record: &Record<'_>, counters: &WorkerCounters) {
+    pub fn record(&mut self, target: LogTarget, record: &Record<'_>, counters: &WorkerCounters) {
+        if self.destination != target.destination {
+            self.flush();
+            self.destination = target.destination;
+        }
         let Some(mut chunk) = self.current.take().or_else(|| self.next_chunk()) else {
             counters.log_dropped.bump();
             return;
         };
-        match style {
+        match target.format {
             LogFormat::Json => format::json(record, SystemTime::now(), &mut self.timestamp, &mut chunk),
             LogFormat::Combined => {
                 format::combined(record, SystemTime::now(), &mut self.timestamp, &mut chunk);
@@ -140,7 +149,8 @@ impl LogBuffer {
     fn hand_over(&self, lines: Vec<u8>) {
         // The channel has room for every chunk there can be; it only fails when the writer is gone, and then the
         // batch returns its memory as it is dropped.
-        let _ = self.batches.try_send(LogBatch { lines, home: self.home.clone() });
+        let _ =
+            self.batches.try_send(LogBatch { destination: self.destination, lines, home: self.home.clone() });
     }
 }
 
@@ -149,6 +159,8 @@ mod tests {
     use ropeway_core::end::{EndReason, Stage};
 
     use super::*;
+
+    const JSON: LogTarget = LogTarget { destination: 0, format: LogFormat::Json };
 
     fn record() -> Record<'static> {
         Record {
@@ -185,7 +197,7 @@ mod tests {
         let mut buffer = sender.buffer();
         let counters = WorkerCounters::default();
         while counters.log_dropped.get() < 10 {
-            buffer.record(LogFormat::Json, &record(), &counters);
+            buffer.record(JSON, &record(), &counters);
         }
         let written = counters.log_written.get();
         let mut lines = 0;
@@ -194,7 +206,21 @@ mod tests {
             lines += batch.iter().filter(|byte| **byte == b'\n').count() as u64;
         }
         assert_eq!(lines, written, "what is counted as written arrives");
-        buffer.record(LogFormat::Json, &record(), &counters);
+        buffer.record(JSON, &record(), &counters);
         assert_eq!(counters.log_written.get(), written + 1, "memory that came back is used again");
+    }
+
+    #[test]
+    fn a_batch_holds_records_of_one_destination() {
+        let (sender, receiver) = ring(1, 4 * CHUNK);
+        let mut buffer = sender.buffer();
+        let counters = WorkerCounters::default();
+        for destination in [0, 0, 1] {
+            buffer.record(LogTarget { destination, ..JSON }, &record(), &counters);
+        }
+        buffer.flush();
+        let batches = [(); 2].map(|()| receiver.recv(Duration::ZERO).unwrap().unwrap());
+        let lines = |batch: &LogBatch| batch.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(batches.each_ref().map(|batch| (batch.destination, lines(batch))), [(0, 2), (1, 1)]);
     }
 }

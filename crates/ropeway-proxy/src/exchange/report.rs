@@ -94,7 +94,8 @@ fn log(
     route: Option<&Route>,
     [total_us, bytes_in, bytes_out]: [u64; 3],
 ) {
-    let (Some(format), Some(counters)) = (view.snapshot.access_log, worker.counters()) else { return };
+    // That of the configuration that is in service now, which may be younger than the exchange.
+    let (Some(target), Some(counters)) = (worker.log_target(), worker.counters()) else { return };
     let request = &exchange.request;
     let id = exchange.id.hex();
     let sent_id = client.listener.request_id.as_deref().and_then(|name| request.head.find(name));
@@ -129,5 +130,5 @@ fn log(
         referer: request.head.get(Known::Referer).unwrap_or_default(),
         user_agent: request.head.get(Known::UserAgent).unwrap_or_default(),
     };
-    worker.log.borrow_mut().record(format, &record, counters);
+    worker.log.borrow_mut().record(target, &record, counters);
 }

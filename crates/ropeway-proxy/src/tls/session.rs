@@ -128,7 +128,8 @@ impl Session {
         }
     }
 
-    /// Reads content. `Ok(0)` is the end that the peer has announced.
+    /// Reads content. `Ok(0)` is the end that the peer has announced. What there is to say to it is written, unless
+    /// something `waits` to be written before.
     ///
     /// # Errors
     ///
@@ -139,6 +140,7 @@ impl Session {
         cx: &mut Context<'_>,
         socket: &mut Socket,
         into: &mut [u8],
+        waits: bool,
     ) -> Poll<io::Result<usize>> {
         if !self.unread.is_empty() {
             return Poll::Ready(Ok(self.take_unread(into)));
@@ -151,7 +153,7 @@ impl Session {
             };
             let result = self.digest(arrived, into);
             // What there is to say does not hold up what there is to hear.
-            if let Poll::Ready(sent) = self.poll_unsent(cx, socket) {
+            if !waits && let Poll::Ready(sent) = self.poll_unsent(cx, socket) {
                 sent?;
             }
             count = result?;

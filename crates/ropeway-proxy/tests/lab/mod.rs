@@ -10,7 +10,7 @@ use ropeway_core::http1::{BodyLimits, HeadLimits};
 use ropeway_core::rate::MinRate;
 use ropeway_core::retry::RetryPolicy;
 use ropeway_core::route::{HostMatch, PathMatch, RouteMatch, RouteTable};
-use ropeway_proxy::access_log::LogFormat;
+use ropeway_proxy::access_log::LogTarget;
 use ropeway_proxy::clock::Clock;
 use ropeway_proxy::counters::PerWorker;
 use ropeway_proxy::runtime::{Runtime, Settings};
@@ -22,7 +22,7 @@ use ropeway_proxy::upstream::{
 };
 
 /// Starts one worker in front of `origins`.
-pub fn start(origins: &[SocketAddr], access_log: Option<LogFormat>) -> (Runtime, SocketAddr) {
+pub fn start(origins: &[SocketAddr], access_log: Option<LogTarget>) -> (Runtime, SocketAddr) {
     let clock = Clock::start();
     let settings = Settings { workers: 1, clock, log_buffer: 1 << 20 };
     let runtime = Runtime::start(settings, snapshot(origins, access_log, clock)).unwrap();
@@ -75,7 +75,7 @@ pub fn ask(stream: &mut TcpStream, request: &[u8], length: usize) {
     assert!(buffer.starts_with(b"HTTP/1.1 200 "));
 }
 
-fn snapshot(origins: &[SocketAddr], access_log: Option<LogFormat>, clock: Clock) -> Snapshot {
+fn snapshot(origins: &[SocketAddr], access_log: Option<LogTarget>, clock: Clock) -> Snapshot {
     let any = RouteMatch { host: HostMatch::Any, path: PathMatch::Prefix((*b"/").into()) };
     Snapshot {
         generation: 1,

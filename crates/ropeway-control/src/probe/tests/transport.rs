@@ -61,7 +61,8 @@ impl Site {
 fn compiled_with_files(upstream: &str, registry: &Registry) -> Compiled {
     let config = app(upstream);
     let tls = tls::build(&config, &LiveTls::default()).unwrap();
-    let surroundings = Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0 };
+    let surroundings =
+        Surroundings { generation: 1, descriptors: Some(1_024), now_ms: 0, log_destination: 0 };
     compile(&config, &tls, registry, &surroundings)
 }
 

@@ -26,6 +26,16 @@ fn with(settings: &str) -> String {
 }
 
 #[test]
+fn clients_that_do_not_go_on_with_their_handshakes_hold_up_nobody_else() {
+    let site = Site::new();
+    let lab = site.lab_with(&with("handshake_timeout = \"5m\"")).origins(1).start();
+    let stalled: Vec<TcpStream> = (0..300).map(|_| begin(&site, &lab)).collect();
+    stalled.iter().for_each(expect_answer);
+    let _ = site.client(&lab).get("/").expect(200);
+    let _ = site.http2_client(&lab).try_connect().expect("a handshake");
+}
+
+#[test]
 fn more_handshakes_than_are_allowed_wait_until_one_is_over() {
     let site = Site::new();
     let lab = site.lab_with(&with("handshake_timeout = \"5m\", max_handshakes = 4")).origins(1).start();

@@ -7,7 +7,9 @@ INTRODUCTION = """# Measurements
 Written by `bench/run`; the numbers behind every line are in `results.json`. What is measured and how:
 `README.md`. CPU is the proxy process's own, user and system, per completed request. Medians of interleaved
 rounds; ± is half the distance between the lowest and the highest round. A ratio is the median of the
-rounds' own ratios; below 1 ropeway needs less.
+rounds' own ratios; below 1 ropeway needs less. "Floor" is the same ratio for a relay in C that understands nothing
+of what it passes on: a proxy on this kernel cannot get below it by doing less itself
+(`docs/adr/0014-the-floor-is-measured-too.md`).
 """
 
 COLUMNS = [
@@ -40,17 +42,19 @@ def summary(store, names):
 
 def targets_table(store, known):
     lines = ["## Against the targets", "",
-             "| scenario | judged by | against | target | measured | |", "|---|---|---|---|---|---|"]
+             "| scenario | judged by | against | target | measured | | floor |", "|---|---|---|---|---|---|---|"]
     for scenario in known:
         samples = store.samples(scenario.name)
         lines += [row(scenario, *cells) for cells in judgements(scenario, samples)]
     return "\n".join(lines) + "\n"
 
 
-def row(scenario, against, target, measured):
+def row(scenario, against, target, measured, floor):
     wanted = "-" if target is None else f"≤ {target:.2f}"
     shown = "not measured" if measured is None else f"{measured:.2f}"
-    return f"| {scenario.name} | {UNITS[scenario.judged_by]} | {against} | {wanted} | {shown} | {verdict(target, measured)} |"
+    least = "" if floor is None else f"{floor:.2f}"
+    kind = UNITS[scenario.judged_by]
+    return f"| {scenario.name} | {kind} | {against} | {wanted} | {shown} | {verdict(target, measured)} | {least} |"
 
 
 def verdict(target, measured):
@@ -60,18 +64,16 @@ def verdict(target, measured):
 
 
 def judgements(scenario, samples):
-    """(against whom, target, measured) of a scenario."""
-    own = samples.get("ropeway")
+    """(against whom, target, measured, the same for the floor) of a scenario."""
+    own, floor = samples.get("ropeway"), samples.get("floor")
     if scenario.ceiling is not None:
-        yield "a fixed ceiling", scenario.ceiling, results.median(own, scenario.judged_by) if own else None
+        yield "a fixed ceiling", scenario.ceiling, results.median(own, scenario.judged_by) if own else None, None
     for other in ["nginx", "haproxy", "envoy", "pingora"]:
         target = scenario.targets.get(other)
         if other not in samples and target is None:
             continue
-        measured = None
-        if own and other in samples:
-            measured = results.ratio(own, samples[other], scenario.judged_by)
-        yield other, target, measured
+        of = samples.get(other)
+        yield other, target, *(rows and of and results.ratio(rows, of, scenario.judged_by) for rows in [own, floor])
 
 
 def details(store, scenario):

@@ -4,13 +4,17 @@
 //! before has failed, or has not answered within 250 ms, and the first to connect wins.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ropeway_core::end::EndReason;
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay, set_tcp_user_timeout,
+    socket_error,
+};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::deadline::DeadlineSlot;
@@ -121,6 +125,21 @@ fn open(endpoint: &Endpoint) -> io::Result<Socket> {
     }
 }
 
+/// Has the kernel end a TCP connection whose peer shows no sign of life for so long: it is asked for one after a third of
+/// that, and twice more.
+///
+/// # Errors
+///
+/// Those of setsockopt(2): the socket is of another kind.
+pub(crate) fn give_up_after(socket: BorrowedFd<'_>, silence: Duration) -> io::Result<()> {
+    let silence_ms = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+    set_tcp_user_timeout(socket, silence_ms)?;
+    set_tcp_keepidle(socket, silence / 3)?;
+    set_tcp_keepintvl(socket, silence / 3)?;
+    set_socket_keepalive(socket, true)?;
+    Ok(())
+}
+
 /// Waits for a connection that [`open`] has begun.
 fn poll_connected(cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {
     ready!(socket.poll_writable(cx))?;
@@ -135,5 +154,27 @@ fn reason(error: &io::Error) -> EndReason {
             EndReason::LocalResources
         }
         _ => EndReason::ConnectFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use rustix::net::sockopt::{socket_keepalive, tcp_keepidle, tcp_keepintvl, tcp_user_timeout};
+
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_is_asked_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        give_up_after(tcp.as_fd(), Duration::from_secs(30)).unwrap();
+        assert!(socket_keepalive(&tcp).unwrap());
+        assert_eq!(tcp_keepidle(&tcp).unwrap() + 2 * tcp_keepintvl(&tcp).unwrap(), Duration::from_secs(30));
+        assert_eq!(tcp_user_timeout(&tcp).unwrap(), 30_000);
+        let (unix, _) = UnixStream::pair().unwrap();
+        assert!(give_up_after(unix.as_fd(), Duration::from_secs(30)).is_err());
     }
 }

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 
 use ropeway_core::balance::{Pick, hash_ip, hash_key};
 use ropeway_core::end::{EndReason, Stage};
+use ropeway_core::health::FailureKind;
 use ropeway_core::http1::{Known, RequestHead};
 use ropeway_core::retry::Failure as RetryQuestion;
 use ropeway_core::route::RouteInput;
@@ -231,8 +232,9 @@ fn take_open(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange) -> Option<
         return None;
     }
     if upstream.settings.http2 {
-        let stream = pool.multiplexer.stream(now_ms)?;
-        return Some(Box::new(ServerLink::on_multiplexed(stream, server.live.moves(), exchange.reuse)));
+        let moves = server.live.moves();
+        let stream = pool.multiplexer.stream(now_ms, moves)?;
+        return Some(Box::new(ServerLink::on_multiplexed(stream, moves, exchange.reuse)));
     }
     let idle =
         exchange.reuse.then(|| pool.take(&upstream.settings.keep_alive, &server.live, worker.index, now_ms));
@@ -388,6 +390,9 @@ fn after_failure(
     let Some(asked) = Asked::find(worker, view, exchange) else { return Step::Refuse(failure.end) };
     if let Some(link) = link {
         report::bytes(asked.counters, &link);
+        if failure.kind == Some(FailureKind::Timeout) {
+            link.link.note_timeout();
+        }
         if link.served > 0 && may_replay(exchange, failure) {
             asked.counters.replayed.bump();
             exchange.restart(&client.listener.body_limits);

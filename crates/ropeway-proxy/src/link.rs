@@ -10,6 +10,7 @@ use h2::Reason;
 use ropeway_core::http1::Head;
 
 use crate::buffers::{BufferPool, Pending};
+use crate::connect::give_up_after;
 use crate::http2::Stream;
 use crate::sys::send_room::{send_room, unacknowledged};
 use crate::sys::socket::Socket;
@@ -209,6 +210,21 @@ impl Link {
             Transport::Stream(_) => 0,
         };
         self.sent.saturating_sub((self.outbox.len() + queued) as u64)
+    }
+
+    /// Has the kernel look whether the peer is still there, and give the connection up that shows no sign of it for so long.
+    pub fn give_up_after(&self, silence: Duration) {
+        if let Transport::Socket(socket, _) = &self.transport {
+            // A Unix socket has no network to lose its peer in.
+            let _ = give_up_after(socket.as_fd(), silence);
+        }
+    }
+
+    /// The peer of a stream was waited for in vain, which says something of its connection, too.
+    pub fn note_timeout(&self) {
+        if let Transport::Stream(stream) = &self.transport {
+            stream.note_timeout();
+        }
     }
 
     /// Registers for a sign of life from a peer that is not expected to send, and says what it was.

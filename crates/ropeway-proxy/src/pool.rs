@@ -107,7 +107,8 @@ impl Pool {
 
     /// Closes what has been idle for too long, was closed by the server, or leads to where it no longer is.
     pub fn sweep(&self, rules: &KeepAlive, live: &ServerLive, worker: usize, now_ms: u64) {
-        self.multiplexer.sweep(now_ms, self.idle_limit_ms(rules).max(SHORTEST_MULTIPLEXED_MS));
+        let idle_ms = self.idle_limit_ms(rules).max(SHORTEST_MULTIPLEXED_MS);
+        self.multiplexer.sweep(now_ms, idle_ms, live.moves());
         self.idle.borrow_mut().retain(|idle| {
             let keep = self.is_usable(idle, rules, live, now_ms);
             if !keep {

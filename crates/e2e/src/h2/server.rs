@@ -31,7 +31,15 @@ impl Listener {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a server is always written out in a test")]
     pub fn new() -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Takes connections from a socket.
+    ///
+    /// # Panics
+    /// When the kernel does not let it be asked without waiting.
+    #[must_use]
+    pub fn on(socket: TcpListener) -> Self {
         socket.set_nonblocking(true).unwrap();
         Self { socket, tls: None }
     }

@@ -532,17 +532,18 @@ mod limits {
         let lab = before(&[&server]);
         let mut clients: Vec<_> =
             (0..12).map(|number| asks(&lab.client(), "POST", &format!("/{number}"), "body")).collect();
+        let mut connections = Vec::new();
         for _ in 0..3 {
             let mut connection = server.accept(&[(setting::MAX_CONCURRENT_STREAMS, 4)]);
             let calls: Vec<_> = (0..4).map(|_| connection.next_request()).collect();
             connection.round_trip();
             assert_eq!(connection.calls(), 4, "{}", connection.summary());
-            std::thread::spawn(move || {
-                for (stream, _) in calls {
-                    connection.answer(stream, "served");
-                }
-                connection.expect_end();
-            });
+            connections.push((connection, calls));
+        }
+        for (mut connection, calls) in connections {
+            for (stream, _) in calls {
+                connection.answer(stream, "served");
+            }
         }
         for client in &mut clients {
             let _ = client.receive().expect(200).expect_body("served");

@@ -18,6 +18,14 @@ fn patient() -> (Running, Listener) {
     (Lab::new().file("ca.pem", &authority.pem()).config(&config).start(), server)
 }
 
+/// A server of HTTP/2 without TLS, and a proxy that has more in the tables of its route and its upstream.
+fn plain(route: &str, upstream: &str) -> (Running, Listener) {
+    let server = Listener::new();
+    let config = file("", route, &format!("protocol = \"h2\"\npassive = false\n{upstream}"));
+    let config = config.replace("@all", &format!("\"{}\"", server.address()));
+    (Lab::new().config(&config).start(), server)
+}
+
 fn until_in_flight(lab: &Running, requests: f64) {
     eventually("so many requests are in flight", || {
         (lab.admin().metric("ropeway_upstream_in_flight", &[]) == requests).then_some(())
@@ -65,12 +73,69 @@ fn a_connection_that_fails_to_open_fails_for_all_who_wait() {
 /// A server that accepts a connection and says nothing is not one that requests can be sent to.
 #[test]
 fn a_connection_is_open_when_the_server_has_said_its_settings() {
-    let server = Listener::new();
-    let config = file("", "", "protocol = \"h2\"\npassive = false\ntimeout = { connect = \"200ms\" }");
-    let lab = Lab::new().config(&config.replace("@all", &format!("\"{}\"", server.address()))).start();
+    let (lab, server) = plain("", "timeout = { connect = \"200ms\" }");
     let mut client = lab.connect();
     client.send_request("POST", "/", "body");
     let _silent = server.tcp();
     let refused = client.receive().expect(504);
     assert!(refused.text().contains("did not accept the connection in time"), "{}", refused.text());
 }
+
+/// The server may be gone without a word. All that is asked would be lost until TCP gives up.
+#[test]
+fn a_connection_that_falls_silent_takes_no_more_requests() {
+    let (lab, server) = plain("timeout = { response = \"200ms\" }", "");
+    let mut client = lab.connect();
+    client.send_get("/first");
+    let mut silent = server.accept(&[]);
+    let (stream, _) = silent.next_request();
+    silent.answer(stream, "first");
+    let _ = client.receive().expect(200).expect_body("first");
+    let _ = lab.client().request("POST", "/lost", "body").expect(504);
+    client.send_get("/next");
+    let mut connection = server.accept(&[]);
+    let (stream, request) = connection.next_request();
+    assert_eq!(request.target, "/next");
+    connection.answer(stream, "next");
+    let _ = client.receive().expect(200).expect_body("next");
+    // It learns of the request that was given up, and that it is not needed any more.
+    silent.expect_end();
+    assert_eq!(silent.calls(), 2, "{}", silent.summary());
+}
+
+/// Nobody would use it, and nobody look after it.
+#[test]
+fn a_connection_to_a_server_that_a_reload_has_removed_is_not_kept() {
+    let (lab, server) = plain("", "");
+    let mut client = lab.connect();
+    client.send_get("/");
+    let wire = server.tcp();
+    lab.reload(&file("", "", "protocol = \"h2\"").replace("@all", "\"127.0.0.1:1\""));
+    let mut connection = server.greet(wire, &[]);
+    let (stream, _) = connection.next_request();
+    connection.answer(stream, "the last one");
+    let _ = client.receive().expect(200).expect_body("the last one");
+    connection.expect_end();
+}
+
+/// The kernel looks whether a server is there that nothing is sent to: it runs the timer of keep-alive probes (proc(5)).
+#[test]
+fn a_server_that_is_waited_for_is_looked_after_by_the_kernel() {
+    let (lab, server) = plain("", "");
+    let mut client = lab.connect();
+    client.send_get("/");
+    let mut connection = server.accept(&[]);
+    let (stream, _) = connection.next_request();
+    let port = format!(":{:04X}", server.address().port());
+    eventually("the timer runs", || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut ours = fields.filter(|fields| fields[2].ends_with(&port) && fields[3] == ESTABLISHED);
+        ours.any(|fields| fields[5].starts_with(KEEP_ALIVE_TIMER)).then_some(())
+    });
+    connection.answer(stream, "served");
+    let _ = client.receive().expect(200).expect_body("served");
+}
+
+const ESTABLISHED: &str = "01";
+const KEEP_ALIVE_TIMER: &str = "02:";

@@ -1,12 +1,14 @@
 //! How servers are reached: names and their changes, several addresses, Unix sockets, and the connections kept to them.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 
+use ropeway_e2e::h2::Listener;
 use ropeway_e2e::origin::Port;
 use ropeway_e2e::{Lab, Load, Origin, eventually, lab, reply};
+use serde_json::json;
 
 /// A name server that answers every question for an IPv4 address with what it was told last, to be kept for 1 s.
 struct NameServer {
@@ -85,6 +87,42 @@ fn a_name_is_resolved_again_and_its_change_followed_without_a_failed_request() {
     eventually("the second address is asked", || (lab.origin(2).count() > 20).then_some(()));
     load.stop().expect_no_failure();
     let _ = lab.client().get("/").expect(200).expect_body("second");
+}
+
+/// A connection that many requests share is never idle for long, and must be left for the new address all the same.
+#[test]
+fn a_connection_of_http2_is_left_when_its_name_has_another_address() {
+    let (first, second) = eventually("a port that is free at both addresses", || {
+        let first = TcpListener::bind((FIRST, 0)).unwrap();
+        let second = TcpListener::bind((SECOND, first.local_addr().unwrap().port())).ok()?;
+        Some((Listener::on(first), Listener::on(second)))
+    });
+    let names = NameServer::start(&[FIRST]);
+    let config = by_name(first.address().port(), &names);
+    let config = config.replace("[upstream.app]", "[upstream.app]\nprotocol = \"h2\"");
+    let lab = Lab::new().config(&config).start();
+    let until_it_is_at = |server: &Listener| {
+        eventually("the name is resolved", || {
+            let known = &lab.admin().server("app", 1)["endpoints"];
+            (*known == json!([server.address().to_string()])).then_some(())
+        });
+    };
+    until_it_is_at(&first);
+    let mut held = lab.connect();
+    held.send_get("/held");
+    let mut old = first.accept(&[]);
+    let (before, _) = old.next_request();
+    names.say(&[SECOND]);
+    until_it_is_at(&second);
+    let mut client = lab.connect();
+    client.send_get("/");
+    let mut new = second.accept(&[]);
+    let (after, _) = new.next_request();
+    new.answer(after, "by the new one");
+    let _ = client.receive().expect(200).expect_body("by the new one");
+    old.answer(before, "by the old one");
+    let _ = held.receive().expect(200).expect_body("by the old one");
+    old.expect_end();
 }
 
 #[test]

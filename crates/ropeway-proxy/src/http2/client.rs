@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -27,17 +28,30 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// Bytes of a request body that wait for a stream to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// How long the kernel waits for a sign of life of the server's. PING could ask for one as well, but common servers of gRPC
+/// take a few of them within five minutes for an attack.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+
 /// A connection that carries many requests at a time.
-#[derive(Clone)]
 pub(crate) struct Multiplexed {
     requests: SendRequest<Bytes>,
     https: bool,
+    /// [`ServerLive::moves`](crate::upstream::ServerLive) when it was opened.
+    moves: u64,
+    state: Rc<State>,
+}
+
+/// What is known of a connection by all who use it.
+#[derive(Debug, Default)]
+struct State {
     /// Streams that are open.
-    active: Rc<Cell<u32>>,
-    /// The task that moves its frames has not ended.
-    is_alive: Rc<Cell<bool>>,
-    /// The coarse time at which it last began a request.
-    used_ms: Rc<Cell<u64>>,
+    active: Cell<u32>,
+    /// It has ended, or may lead nowhere by now: it takes no more requests.
+    is_over: Cell<bool>,
+    /// Bytes that the server has sent.
+    heard: Cell<u64>,
+    /// The coarse time at which it last had a request.
+    used_ms: Cell<u64>,
 }
 
 /// Begins HTTP/2 on a connection, up to the settings of the server; a task of its own moves the frames from then on.
@@ -45,7 +59,13 @@ pub(crate) struct Multiplexed {
 /// # Errors
 ///
 /// Those of the `h2` crate, and `PROTOCOL_ERROR` for an end before there were settings.
-pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Result<Multiplexed, h2::Error> {
+pub(crate) async fn greet(
+    worker: &Rc<Worker>,
+    link: Link,
+    https: bool,
+    moves: u64,
+) -> Result<Multiplexed, h2::Error> {
+    link.give_up_after(LONGEST_SILENCE);
     let transport = Transport::to_server(link, Rc::clone(worker));
     let mut builder = Builder::new();
     builder
@@ -55,7 +75,7 @@ pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Resul
         .max_header_list_size(MAX_HEADER_LIST)
         .initial_max_send_streams(0)
         .max_send_buffer_size(SEND_BUFFER);
-    let (requests, mut connection) = builder.handshake(transport).await?;
+    let (requests, mut connection) = builder.handshake(transport.clone()).await?;
     // How many streams the server takes is known from then on (RFC 9113, section 3.4). Guesses would be refused.
     poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
         Poll::Ready(end) => Poll::Ready(end.and(Err(Reason::PROTOCOL_ERROR.into()))),
@@ -63,64 +83,93 @@ pub(crate) async fn greet(worker: &Rc<Worker>, link: Link, https: bool) -> Resul
         Poll::Pending => Poll::Pending,
     })
     .await?;
-    let is_alive = Rc::new(Cell::new(true));
-    let flag = Rc::clone(&is_alive);
+    let state = Rc::new(State::default());
+    state.heard.set(transport.received());
+    state.used_ms.set(worker.deadlines.now_ms());
+    let multiplexed = Multiplexed { requests, https, moves, state: Rc::clone(&state) };
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
+        let end = poll_fn(|cx| {
+            let poll = Pin::new(&mut connection).poll(cx);
+            state.heard.set(transport.received());
+            poll
+        });
+        if let Err(error) = end.await {
             tracing::debug!(%error, "HTTP/2 connection to a server ended");
         }
-        flag.set(false);
+        state.is_over.set(true);
     });
-    let used_ms = Rc::new(Cell::new(worker.deadlines.now_ms()));
-    Ok(Multiplexed { requests, https, active: Rc::default(), is_alive, used_ms })
+    Ok(multiplexed)
 }
 
 impl Multiplexed {
-    /// A stream for one request, if the server allows one more now.
-    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
-        let room = (self.active.get() as usize) < self.requests.current_max_send_streams();
-        let mut requests = self.requests.clone();
-        let mut cx = Context::from_waker(Waker::noop());
-        if !room || !self.is_alive.get() || !matches!(requests.poll_ready(&mut cx), Poll::Ready(Ok(()))) {
+    /// A stream for one request, if it leads to where the server is now, and the server allows one more.
+    pub fn stream(&self, now_ms: u64, moves: u64) -> Option<Stream> {
+        let room = (self.state.active.get() as usize) < self.requests.current_max_send_streams();
+        if !room || !self.is_in_service(moves) {
             return None;
         }
-        self.used_ms.set(now_ms);
-        Some(Stream::to_server(requests, self.https, Lease::new(&self.active)))
+        let mut requests = self.requests.clone();
+        let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
+        if !matches!(ready, Poll::Ready(Ok(()))) {
+            return None;
+        }
+        self.state.used_ms.set(now_ms);
+        Some(Stream::to_server(requests, self.https, Lease::new(&self.state)))
     }
 
     /// Whether it is worth keeping.
-    pub fn is_usable(&self, now_ms: u64, idle_ms: u64) -> bool {
-        if self.active.get() > 0 {
-            self.used_ms.set(now_ms);
+    pub fn is_usable(&self, now_ms: u64, idle_ms: u64, moves: u64) -> bool {
+        if self.state.active.get() > 0 {
+            self.state.used_ms.set(now_ms);
         }
-        let mut requests = self.requests.clone();
-        let mut cx = Context::from_waker(Waker::noop());
-        self.is_alive.get()
-            && !matches!(requests.poll_ready(&mut cx), Poll::Ready(Err(_)))
-            && now_ms.saturating_sub(self.used_ms.get()) < idle_ms
+        let ready = self.requests.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        self.is_in_service(moves)
+            && !matches!(ready, Poll::Ready(Err(_)))
+            && now_ms.saturating_sub(self.state.used_ms.get()) < idle_ms
+    }
+
+    fn is_in_service(&self, moves: u64) -> bool {
+        !self.state.is_over.get() && self.moves == moves
     }
 }
 
 /// One of the streams that a server allows at a time.
 #[derive(Debug)]
-pub(crate) struct Lease(Rc<Cell<u32>>);
+pub(crate) struct Lease {
+    connection: Rc<State>,
+    /// [`State::heard`] when something last came on the stream.
+    heard: u64,
+}
 
 impl Lease {
-    fn new(active: &Rc<Cell<u32>>) -> Self {
-        active.set(active.get() + 1);
-        Self(Rc::clone(active))
+    fn new(connection: &Rc<State>) -> Self {
+        connection.active.set(connection.active.get() + 1);
+        Self { connection: Rc::clone(connection), heard: connection.heard.get() }
+    }
+
+    /// Something came on the stream.
+    pub fn note_read(&mut self) {
+        self.heard = self.connection.heard.get();
+    }
+
+    /// The stream was waited for in vain. If nothing came on any other either, the server may be gone, and no further
+    /// request is sent there; those that are under way wait for as long as they may.
+    pub fn note_timeout(&self) {
+        if self.connection.heard.get() == self.heard {
+            self.connection.is_over.set(true);
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.connection.active.set(self.connection.active.get().saturating_sub(1));
     }
 }
 
 impl fmt::Debug for Multiplexed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Multiplexed").field("is_alive", &self.is_alive).finish_non_exhaustive()
+        f.debug_struct("Multiplexed").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -132,4 +181,21 @@ pub(crate) fn was_refused(error: &io::Error) -> bool {
         // Streams that a GOAWAY does not leave out end with the connection instead, whatever its reason is.
         error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_given_up_if_nothing_came_on_any_stream() {
+        let connection = Rc::<State>::default();
+        let (mut first, second) = (Lease::new(&connection), Lease::new(&connection));
+        connection.heard.set(100);
+        first.note_read();
+        second.note_timeout();
+        assert!(!connection.is_over.get(), "something came, on the other one");
+        first.note_timeout();
+        assert!(connection.is_over.get());
+    }
 }

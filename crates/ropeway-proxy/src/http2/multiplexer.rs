@@ -1,6 +1,6 @@
 //! The connections of one worker to one server that carry many requests at a time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -23,15 +23,16 @@ use crate::worker::Worker;
 pub(crate) struct Multiplexer {
     connections: RefCell<Vec<Multiplexed>>,
     opening: RefCell<Option<Outcome>>,
+    is_closed: Cell<bool>,
 }
 
 /// How the opening of a connection ends, for all who wait for it.
 type Outcome = watch::Receiver<Option<Result<(), EndReason>>>;
 
 impl Multiplexer {
-    /// A stream on a connection that stands.
-    pub fn stream(&self, now_ms: u64) -> Option<Stream> {
-        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms))
+    /// A stream on a connection that stands and leads to where the server is now.
+    pub fn stream(&self, now_ms: u64, moves: u64) -> Option<Stream> {
+        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms, moves))
     }
 
     /// A stream on the connection that is being opened, or on a new one. It goes on being opened when nobody waits for it
@@ -48,7 +49,7 @@ impl Multiplexer {
         while let Some(mut outcome) = self.under_way() {
             let end = outcome.wait_for(Option::is_some).await.map_or(None, |end| *end);
             end.unwrap_or(Err(EndReason::Internal))?;
-            if let Some(stream) = self.stream(worker.deadlines.now_ms()) {
+            if let Some(stream) = self.stream(worker.deadlines.now_ms(), destination.live.moves()) {
                 return Ok(Opened::Shared(stream));
             }
         }
@@ -63,13 +64,14 @@ impl Multiplexer {
         first.await.unwrap_or(Err(EndReason::Internal)).map(|stream| Opened::New(Link::of_stream(stream)))
     }
 
-    /// Lets go of what has ended, or was idle for too long.
-    pub fn sweep(&self, now_ms: u64, idle_ms: u64) {
-        self.connections.borrow_mut().retain(|connection| connection.is_usable(now_ms, idle_ms));
+    /// Lets go of what has ended, was idle for too long, or leads to where the server no longer is.
+    pub fn sweep(&self, now_ms: u64, idle_ms: u64, moves: u64) {
+        self.connections.borrow_mut().retain(|connection| connection.is_usable(now_ms, idle_ms, moves));
     }
 
-    /// Lets go of all; requests that are under way go on.
+    /// Lets go of all, and keeps none from now on; requests that are under way go on.
     pub fn close(&self) {
+        self.is_closed.set(true);
         self.connections.borrow_mut().clear();
     }
 
@@ -86,9 +88,12 @@ impl Multiplexer {
             Poll::Ready(())
         })
         .await;
-        let connection = connect(worker, &slot, destination).await?;
-        let first = connection.stream(worker.deadlines.now_ms()).ok_or(EndReason::ConnectFailed)?;
-        self.connections.borrow_mut().push(connection);
+        let moves = destination.live.moves();
+        let connection = connect(worker, &slot, destination, moves).await?;
+        let first = connection.stream(worker.deadlines.now_ms(), moves).ok_or(EndReason::ConnectFailed)?;
+        if !self.is_closed.get() {
+            self.connections.borrow_mut().push(connection);
+        }
         Ok(first)
     }
 }
@@ -97,13 +102,14 @@ async fn connect(
     worker: &Rc<Worker>,
     slot: &DeadlineSlot,
     destination: Destination,
+    moves: u64,
 ) -> Result<Multiplexed, EndReason> {
     let (authority, https) = (Arc::clone(&destination.authority), destination.tls.is_some());
     let prepare_ms = destination.prepare_ms();
     let mut connecting = Connecting::new(destination, worker, slot);
     let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
     let mut greeted = pin!(async {
-        greet(worker, link, https).await.map_err(|error| {
+        greet(worker, link, https, moves).await.map_err(|error| {
             let details = format_args!("{authority} does not speak HTTP/2: {error}");
             worker.complain(Complaint::ServerHttp2, details);
             EndReason::ConnectFailed

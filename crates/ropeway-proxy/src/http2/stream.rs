@@ -30,7 +30,7 @@ pub(crate) struct Stream {
     /// What is to follow once everything before it has been written.
     ending: Option<HeaderMap>,
     kind: Kind,
-    _lease: Option<Lease>,
+    lease: Option<Lease>,
 }
 
 /// What the heads that are written have to be told apart by.
@@ -74,7 +74,7 @@ impl Stream {
     /// A stream to a server, to be opened by what is written first.
     pub fn to_server(requests: SendRequest<Bytes>, https: bool, lease: Lease) -> Self {
         let stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
-        Self { _lease: Some(lease), ..stream }
+        Self { lease: Some(lease), ..stream }
     }
 
     /// A stream on which nothing can be read or written.
@@ -91,7 +91,7 @@ impl Stream {
             trailers: None,
             ending: None,
             kind,
-            _lease: None,
+            lease: None,
         }
     }
 
@@ -122,6 +122,9 @@ impl Stream {
                 },
                 Receiving::End => return Poll::Ready(Ok(0)),
             }
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.note_read();
         }
         let count = self.unread.len().min(into.len());
         if let Some(to) = into.get_mut(..count) {
@@ -206,6 +209,13 @@ impl Stream {
             Sending::Response(respond) => respond.poll_reset(cx).map(drop),
             Sending::Body(body) => body.poll_reset(cx).map(drop),
             Sending::Request(_) | Sending::Done => Poll::Pending,
+        }
+    }
+
+    /// The peer was waited for in vain.
+    pub fn note_timeout(&self) {
+        if let Some(lease) = &self.lease {
+            lease.note_timeout();
         }
     }
 

@@ -113,13 +113,15 @@ impl Keeper {
             Ok(found) => found,
             Err(error) => return self.failed(&error),
         };
+        // Before the authority is asked, which may take a while.
+        lock(&self.state).not_after = found.as_ref().map(|certificate| certificate.facts.not_after);
         let due = match &found {
             Some(certificate) => self.due(certificate).await,
             None => SystemTime::now(),
         };
         let is_due = due <= SystemTime::now();
         let left = until(due).max(self.soonest.saturating_duration_since(Instant::now()));
-        self.note_state(found.as_ref(), is_due, left);
+        self.note_state(is_due, left);
         if !left.is_zero() {
             return left.min(LONGEST_PAUSE);
         }
@@ -158,7 +160,7 @@ impl Keeper {
         let began = seconds_since_1970();
         let mut failures = Failures { count: before.count.saturating_add(1), last: began, error: None };
         failures.write(&record).map_err(problem)?;
-        self.began = Some(began);
+        let began_before = self.began.replace(began);
         let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(old, lock)).await;
         let ordered =
             ordered.unwrap_or_else(|_| Err(OrderError::refused("the order was not complete in time")));
@@ -169,7 +171,10 @@ impl Keeper {
         };
         failures = match ordered {
             Ok(()) => Failures::default(),
-            Err(error) if error.is_free() => before,
+            Err(error) if error.is_free() => {
+                self.began = began_before;
+                before
+            }
             Err(error) => Failures { error: Some(error.to_string()), ..failures },
         };
         // Otherwise the next order comes a little later than it could.
@@ -225,10 +230,8 @@ impl Keeper {
         if !self.asked.as_ref().is_some_and(fresh) {
             self.asked = Some(self.ask(certificate).await);
         }
-        match self.asked.as_ref().and_then(|asked| asked.window) {
-            Some(window) => window.moment(self.fraction),
-            None => schedule::by_lifetime(facts.not_before, facts.not_after, self.fraction),
-        }
+        let window = self.asked.as_ref().and_then(|asked| asked.window);
+        schedule::renewal(window, (facts.not_before, facts.not_after), self.fraction)
     }
 
     /// Asks when the certificate should be renewed (RFC 9773). Whatever goes wrong, its own life says it, too.
@@ -273,9 +276,8 @@ impl Keeper {
             .map_err(|error| OrderError::storage(&self.file, &error).lost())
     }
 
-    fn note_state(&self, found: Option<&Certificate>, is_due: bool, left: Duration) {
+    fn note_state(&self, is_due: bool, left: Duration) {
         let mut state = lock(&self.state);
-        state.not_after = found.map(|certificate| certificate.facts.not_after);
         state.next_order = Some(SystemTime::now() + left);
         if !is_due {
             // Whoever ordered it.

@@ -31,10 +31,18 @@ impl Window {
     }
 }
 
-/// When a certificate is renewed of which the authority says nothing: after 62 to 67 % of its life.
-pub(super) fn by_lifetime(not_before: SystemTime, not_after: SystemTime, fraction: f64) -> SystemTime {
+/// When a certificate is renewed that is good between these two moments: in the window that the authority gives; without
+/// one after 62 to 67 % of its life, and in no case after more than 90 %.
+pub(super) fn renewal(
+    window: Option<Window>,
+    (not_before, not_after): (SystemTime, SystemTime),
+    fraction: f64,
+) -> SystemTime {
     let life = not_after.duration_since(not_before).unwrap_or_default();
-    not_before + life.mul_f64(2.0 / 3.0 - 0.05 * fraction.clamp(0.0, 1.0))
+    match window {
+        Some(window) => window.moment(fraction).min(not_before + life.mul_f64(0.9)),
+        None => not_before + life.mul_f64(2.0 / 3.0 - 0.05 * fraction.clamp(0.0, 1.0)),
+    }
 }
 
 /// How long to wait after the `failures`th failure in a row, 1 being the first; less if the authority does not count it.
@@ -77,15 +85,11 @@ mod tests {
 
     #[test]
     fn a_certificate_is_renewed_before_two_thirds_of_its_life_are_over() {
-        let (early, late) =
-            (by_lifetime(START, START + days(90), 1.0), by_lifetime(START, START + days(90), 0.0));
+        let [early, late] = [1.0, 0.0].map(|fraction| renewal(None, (START, START + days(90)), fraction));
         assert!(early < late && late <= START + days(60));
         assert!(early > START + days(55));
-        assert_eq!(
-            by_lifetime(START + days(1), START, 0.5),
-            START + days(1),
-            "one that ends before it begins"
-        );
+        let backwards = (START + days(1), START);
+        assert_eq!(renewal(None, backwards, 0.5), START + days(1), "one that ends before it begins");
     }
 
     #[test]
@@ -94,6 +98,14 @@ mod tests {
         assert_eq!(window.moment(0.0), window.start);
         assert_eq!(window.moment(0.5), START + days(11));
         assert_eq!(window.moment(1.0), window.end);
+        let life = (START, START + days(100));
+        assert_eq!(renewal(Some(window), life, 0.5), START + days(11));
+        let too_late = Window { start: START + days(95), end: START + days(200) };
+        assert_eq!(
+            renewal(Some(too_late), life, 0.5),
+            START + days(90),
+            "a window that loses the certificate"
+        );
         let backwards = Window { start: window.end, end: window.start };
         assert_eq!(backwards.moment(0.7), backwards.start);
     }

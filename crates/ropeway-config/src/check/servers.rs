@@ -13,6 +13,7 @@ pub(super) fn check(context: &mut Context, config: &Config) {
         check_distinct(context, upstream);
         check_one_is_in_service(context, upstream);
         check_verification(context, upstream);
+        check_names(context, upstream);
         check_check_has_tls(context, upstream);
     }
 }
@@ -44,6 +45,22 @@ fn check_verification(context: &mut Context, upstream: &Upstream) {
             "whoever sits in between can read and change everything: name their authority with `ca`, or their keys \
              with `pins`",
         ));
+    }
+}
+
+/// A socket in the file system has no host that could stand in a certificate.
+fn check_names(context: &mut Context, upstream: &Upstream) {
+    let needs_name = |tls: &UpstreamTls| tls.enabled && tls.verify && tls.server_name.is_none();
+    if !upstream.tls.as_ref().is_some_and(needs_name) {
+        return;
+    }
+    let is_unix = |server: &&Server| matches!(&server.address.value, ServerAddress::Unix(_));
+    for server in upstream.servers.iter().filter(is_unix) {
+        let message = format!("there is no name to verify {} by", server.address);
+        let complaint = Diagnostic::error("missing-key", &server.address.place, message);
+        context.report(
+            complaint.help("add the name in its certificate: `tls = { server_name = \"app.internal\" }`"),
+        );
     }
 }
 

@@ -270,7 +270,8 @@ fn send(
     request::add_body(output, worker, client, exchange, whole)?;
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
     link.begin_attempt();
-    link.link.send(cx, output, &[], &worker.buffers).map_err(|_| Failure::unsent())?;
+    let sent = link.link.send(cx, output, &[], &worker.buffers);
+    sent.map_err(|error| Failure::of_first_write(&error))?;
     exchange.upload.finish(&mut link.link).map_err(|_| Failure::unsent())?;
     wait::begin_response(worker, asked.route, exchange);
     Ok(Step::Respond)

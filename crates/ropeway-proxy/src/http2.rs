@@ -14,3 +14,4 @@ mod text;
 mod transport;
 
 pub(crate) use self::stream::Stream;
+pub(crate) use self::text::untranslatable;

@@ -145,6 +145,51 @@ mod requests {
     }
 }
 
+/// RFC 9113 section 8.3.1 takes `:path` from RFC 3986, whose characters HTTP/1.1 is sent more than by many.
+mod targets {
+    use super::*;
+
+    #[test]
+    fn a_target_that_http2_cannot_carry_is_the_fault_of_its_client() {
+        let servers = [Listener::new(), Listener::new()];
+        let config = file("", "", "protocol = \"h2\"\npassive = { resets = 1, eject = \"5m\" }");
+        let addresses: Vec<String> =
+            servers.iter().map(|server| format!("\"{}\"", server.address())).collect();
+        let lab = Lab::new().config(&config.replace("@all", &addresses.join(", "))).start();
+        let mut clients: Vec<_> = (0..2).map(|_| asks(&lab.client(), "GET", "/good?a=b", "")).collect();
+        let mut connections: Vec<_> = servers.iter().map(|server| server.accept(&WIDE)).collect();
+        for connection in &mut connections {
+            let (stream, _) = connection.next_request();
+            connection.answer(stream, "good");
+        }
+        clients.iter_mut().for_each(|client| drop(client.receive().expect(200)));
+        for target in ["/a?q=\"b\"", "/a?q=<b>", "/<a>", "/a`b"] {
+            let refused = lab.client().get(target).expect(400);
+            assert!(refused.text().contains("target that HTTP/2 cannot carry"), "{}", refused.text());
+        }
+        for (server, connection) in connections.iter_mut().enumerate() {
+            connection.round_trip();
+            assert_eq!(connection.calls(), 1, "{}", connection.summary());
+            assert_eq!(lab.admin().server("app", server + 1)["state"], "up");
+        }
+    }
+
+    /// As they came, where they can be carried.
+    #[test]
+    fn other_targets_pass_byte_for_byte() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        for target in
+            ["/a//b;c=d/%2F%41%7e?x=%00&y=[]|^`{}", "/?", "/%E2%82%AC", "//double", "/:@!$&'()*+,;="]
+        {
+            let mut client = asks(&lab.client(), "GET", target, "");
+            let (stream, request) = connection.next_request();
+            assert_eq!(request.target, target);
+            connection.answer(stream, "found");
+            let _ = client.receive().expect(200);
+        }
+    }
+}
+
 /// RFC 9113 section 8.7: what the server says it has not looked at may be sent again, whatever the method.
 mod refusals {
     use super::*;

@@ -7,6 +7,7 @@ use ropeway_core::health::FailureKind;
 use ropeway_core::retry::Symptom;
 
 use super::state::{End, Exchange};
+use crate::http2;
 use crate::relay::PumpError;
 
 /// A failed attempt.
@@ -58,6 +59,15 @@ impl Failure {
     }
 
     /// The server's stream ended or broke before a final response head was complete.
+    /// The same, with what the write said: a server of HTTP/2 cannot be sent all that one of HTTP/1.1 is, and the request is
+    /// at fault then.
+    pub fn of_first_write(error: &io::Error) -> Self {
+        match http2::untranslatable(error) {
+            Some(what) => Self::known(End::new(EndReason::BadRequest, Stage::Send).with_detail(what)),
+            None => Self::unsent(),
+        }
+    }
+
     pub const fn of_server(reason: EndReason, exchange: &Exchange, partial: bool) -> Self {
         let detail = if partial { "inside the head of its response" } else { "" };
         let end = End::new(reason, Stage::Send).with_detail(detail);

@@ -332,6 +332,6 @@ const UNTRANSLATABLE: Untranslatable = Untranslatable("a head that is not comple
 
 impl From<Untranslatable> for io::Error {
     fn from(what: Untranslatable) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, what.0)
+        Self::new(io::ErrorKind::InvalidInput, what)
     }
 }

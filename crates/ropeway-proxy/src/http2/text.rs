@@ -1,5 +1,9 @@
 //! Heads between the types of the `h2` crate and HTTP/1.1 text.
 
+use std::error::Error;
+use std::fmt;
+use std::io;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -10,6 +14,19 @@ use ropeway_core::http1::{FieldRef, Head, permitted_trailers};
 /// A message that cannot be put in the other form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Untranslatable(pub &'static str);
+
+impl fmt::Display for Untranslatable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Untranslatable {}
+
+/// What it is in a head that was to be written that cannot be put in the other form.
+pub(crate) fn untranslatable(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref().map(|what: &Untranslatable| what.0)
+}
 
 /// The protocol of an extended CONNECT that HTTP/1.1 has a handshake for (RFC 8441).
 const WEBSOCKET: &str = "websocket";
@@ -97,14 +114,17 @@ pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untr
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
-    *request.method_mut() = Method::from_bytes(method).map_err(|_| Untranslatable("a method"))?;
+    *request.method_mut() =
+        Method::from_bytes(method).map_err(|_| Untranslatable("a method that HTTP/2 cannot carry"))?;
     read_fields(lines, &text, request.headers_mut())?;
     let host = request.headers_mut().remove(HOST).ok_or(Untranslatable("no Host"))?;
-    let authority = Authority::try_from(host.as_bytes()).map_err(|_| Untranslatable("a Host"))?;
-    let path = PathAndQuery::try_from(target).map_err(|_| Untranslatable("a request target"))?;
+    let authority = Authority::try_from(host.as_bytes())
+        .map_err(|_| Untranslatable("a Host that HTTP/2 cannot carry"))?;
+    let path = PathAndQuery::try_from(target)
+        .map_err(|_| Untranslatable("a request target that HTTP/2 cannot carry"))?;
     let scheme = if https { Scheme::HTTPS } else { Scheme::HTTP };
     let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
-    *request.uri_mut() = uri.map_err(|_| Untranslatable("a request target"))?;
+    *request.uri_mut() = uri.map_err(|_| Untranslatable("a request target that HTTP/2 cannot carry"))?;
     Ok(request)
 }
 

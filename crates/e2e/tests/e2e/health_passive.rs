@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use ropeway_e2e::tls::{Authority, ServerSide};
 use ropeway_e2e::{Lab, Origin, eventually, reply};
 
 fn passive(settings: &str) -> Lab {
@@ -26,6 +27,27 @@ fn a_refusing_server_costs_no_request_and_is_ejected() {
     lab.wait_for_state("app", 2, "ejected");
     let retries = lab.admin().metric("ropeway_upstream_retries_total", &[]);
     assert!(retries >= 3.0, "{retries} retries");
+}
+
+/// Nothing was sent to it either.
+#[test]
+fn a_server_whose_handshake_fails_costs_no_request_and_is_ejected() {
+    const HOST: &str = "app.lab.example";
+    let (known, stranger) = (Authority::new("Test CA"), Authority::new("Stranger"));
+    let origin = |name: &str, authority: &Authority| {
+        Origin::saying(name).with_tls(ServerSide::new(&authority.issue(&[HOST])).config())
+    };
+    let tls = format!("tls = {{ ca = \"ca.pem\", server_name = \"{HOST}\" }}");
+    let lab = Lab::new()
+        .origin(origin("1", &known))
+        .origin(origin("2", &stranger))
+        .file("ca.pem", &known.pem())
+        .with("", "", &format!("passive = {{ connect_failures = 3, eject = \"5m\" }}\n{tls}"))
+        .start();
+    for _ in 0..10 {
+        let _ = lab.client().request("POST", "/", "body").expect(200).expect_body("1");
+    }
+    lab.wait_for_state("app", 2, "ejected");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct RetryPolicy {
 /// The kinds of failure that are worth another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryOn {
-    /// The connection could not be opened: refused, timed out, or no address. Default true.
+    /// The connection could not be opened: refused, timed out, no TLS, or no address. Default true.
     pub connect_failure: bool,
     /// The server closed or reset the connection before a response head. Default true.
     pub reset_before_response: bool,
@@ -123,7 +123,8 @@ impl RetryOn {
             EndReason::ServerUnresolved
             | EndReason::ConnectRefused
             | EndReason::ConnectFailed
-            | EndReason::ConnectTimeout => self.connect_failure,
+            | EndReason::ConnectTimeout
+            | EndReason::ServerTls => self.connect_failure,
             EndReason::ServerClosed | EndReason::ServerReset => self.reset_before_response,
             EndReason::SendTimeout | EndReason::ResponseTimeout => self.timeout,
             _ => false,
@@ -165,10 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_connection_is_retried_for_any_method() {
-        let get = ended(EndReason::ConnectRefused, Stage::Connect);
-        assert!(allows(Failure { unsent: true, ..get }));
-        assert!(allows(Failure { unsent: true, method_idempotent: false, ..get }));
+    fn a_connection_that_could_not_be_opened_is_retried_for_any_method() {
+        for reason in [EndReason::ConnectRefused, EndReason::ConnectTimeout, EndReason::ServerTls] {
+            let get = ended(reason, Stage::Connect);
+            assert!(allows(Failure { unsent: true, ..get }), "{reason:?}");
+            assert!(allows(Failure { unsent: true, method_idempotent: false, ..get }), "{reason:?}");
+        }
     }
 
     #[test]

@@ -44,9 +44,10 @@ impl Failure {
     /// The connection to the server could not be opened.
     pub const fn connect(reason: EndReason) -> Self {
         let kind = match reason {
-            EndReason::ConnectTimeout | EndReason::ConnectRefused | EndReason::ConnectFailed => {
-                Some(FailureKind::Connect)
-            }
+            EndReason::ConnectTimeout
+            | EndReason::ConnectRefused
+            | EndReason::ConnectFailed
+            | EndReason::ServerTls => Some(FailureKind::Connect),
             _ => None,
         };
         Self { unsent: true, ..Self::new(End::new(reason, Stage::Connect), kind) }
@@ -58,7 +59,6 @@ impl Failure {
         Self { unsent: true, stale: true, ..Self::new(end, Some(FailureKind::Reset)) }
     }
 
-    /// The server's stream ended or broke before a final response head was complete.
     /// The same, with what the write said: a server of HTTP/2 cannot be sent all that one of HTTP/1.1 is, and the request is
     /// at fault then.
     pub fn of_first_write(error: &io::Error) -> Self {
@@ -68,6 +68,7 @@ impl Failure {
         }
     }
 
+    /// The server's stream ended or broke before a final response head was complete.
     pub const fn of_server(reason: EndReason, exchange: &Exchange, partial: bool) -> Self {
         let detail = if partial { "inside the head of its response" } else { "" };
         let end = End::new(reason, Stage::Send).with_detail(detail);

@@ -104,6 +104,21 @@ mod requests {
         assert_eq!(response.body.trailers, [("x-sum".to_owned(), "45".to_owned())]);
     }
 
+    /// Those of gRPC carry details of errors, and are as large as heads.
+    #[test]
+    fn large_trailers_pass_in_both_directions() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        let large = || (0..60).fold(Block::new(), |block, _| block.field("x-detail", "d".repeat(200)));
+        let mut client = Connection::open(&lab.client());
+        let ours = client.start_with_body(Block::post("/").field("te", "trailers"));
+        client.send(&[headers(ours, large()).end()]);
+        let (stream, request) = connection.next_request();
+        assert_eq!(request.body.trailers.len(), 60);
+        connection.begin(stream, Block::response("200"));
+        connection.send(&[headers(stream, large()).end()]);
+        assert_eq!(client.response(ours).expect(200).body.trailers.len(), 60);
+    }
+
     #[test]
     fn interim_responses_pass() {
         let (lab, _server, mut connection) = met(&WIDE);

@@ -4,7 +4,7 @@ use super::error::BodyError;
 use super::framing::BodyFraming;
 use super::grammar::is_tchar;
 use super::head::Head;
-use super::limits::{BodyLimits, MAX_FIELDS};
+use super::limits::{BodyLimits, HeadLimits, MAX_FIELDS};
 use super::trailers::Trailers;
 
 /// The largest chunk, for the same reason as the largest Content-Length.
@@ -110,19 +110,24 @@ impl BodyDecoder {
                 _ if rest.is_empty() => return Ok(Decoded { consumed: at, data: b"", end: false }),
                 State::UntilClose => return Ok(Decoded { consumed: input.len(), data: rest, end: false }),
                 State::Length | State::Data => return Ok(self.take_data(rest, at)),
-                State::Trailers => at += self.take_trailers(rest)?,
+                State::Trailers => {
+                    let (bytes, fields) = (self.max_trailer_bytes as usize, self.max_trailer_fields.into());
+                    at += self.take_trailers(rest, bytes, fields)?;
+                }
                 _ => at += self.take_framing(rest)?,
             }
         }
     }
 
-    /// Ends the body of a stream with the trailers that came by other means: field lines, and the empty line.
+    /// Ends the body of a stream with the trailers that came by other means: field lines, and the empty line. They came
+    /// as heads do, and may be as large as those may be by default.
     ///
     /// # Errors
     /// The trailers are malformed or too large.
     pub fn end_with_trailers(&mut self, section: &[u8]) -> Result<(), BodyError> {
         self.finish_at_eof()?;
-        self.take_trailers(section).map(|_| ())
+        let HeadLimits { head_bytes, fields, .. } = HeadLimits::default();
+        self.take_trailers(section, head_bytes, fields).map(|_| ())
     }
 
     /// Whether the body has ended.
@@ -174,9 +179,12 @@ impl BodyDecoder {
         Decoded { consumed: before + data.len(), data, end: self.is_done() }
     }
 
-    fn take_trailers(&mut self, rest: &[u8]) -> Result<usize, BodyError> {
-        let max_bytes = self.max_trailer_bytes as usize;
-        let max_fields = usize::from(self.max_trailer_fields);
+    fn take_trailers(
+        &mut self,
+        rest: &[u8],
+        max_bytes: usize,
+        max_fields: usize,
+    ) -> Result<usize, BodyError> {
         let trailers = self.trailers.get_or_insert_default();
         match trailers.take(rest, max_bytes, max_fields) {
             Ok((consumed, complete)) => {

@@ -217,6 +217,20 @@ fn trailers_are_bounded() {
 }
 
 #[test]
+fn the_trailers_of_a_stream_have_the_limits_of_heads() {
+    let limits = BodyLimits { trailer_bytes: 16, trailer_fields: 2, ..BodyLimits::default() };
+    let end_with = |section: String| {
+        let mut decoder = BodyDecoder::new(BodyFraming::Stream, &limits);
+        decoder.end_with_trailers(section.as_bytes()).map(|()| decoder.trailers().unwrap().fields().count())
+    };
+    let section = |fields: usize, size: usize| format!("a: {}\r\n", "b".repeat(size)).repeat(fields) + "\r\n";
+    assert_eq!(end_with(section(128, 400)), Ok(128));
+    assert_eq!(end_with(section(1, 60_000)), Ok(1));
+    assert_eq!(end_with(section(129, 1)), Err(BodyError::TrailersTooLarge));
+    assert_eq!(end_with(section(1, 70_000)), Err(BodyError::TrailersTooLarge));
+}
+
+#[test]
 fn a_refused_body_stays_refused() {
     let mut decoder = BodyDecoder::new(BodyFraming::Chunked, &BodyLimits::default());
     decoder.decode(b"x").unwrap_err();

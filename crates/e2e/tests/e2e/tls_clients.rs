@@ -98,6 +98,72 @@ fn pipelined_requests_in_one_record_are_answered_in_order() {
 }
 
 #[test]
+fn pipelined_requests_in_hundreds_of_records_are_answered_in_order() {
+    let site = Site::new();
+    let lab = site.lab("").origin(Origin::answering(|request| reply(200, &[], &request.target))).start();
+    for version in [&TLS12, &TLS13] {
+        let config = ClientSide::trusting(&site.authority).version(version).max_fragment(32).config();
+        let mut connection = lab.client().tls(&config, HOST).connect();
+        let requests: String =
+            (0..200).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).collect();
+        connection.send(requests);
+        for number in 0..200 {
+            let _ = connection.receive().expect(200).expect_body(&format!("/{number}"));
+        }
+    }
+}
+
+#[test]
+fn requests_may_come_along_with_the_end_of_the_handshake() {
+    let site = Site::new();
+    let lab = site.lab("").origins(1).start();
+    for version in [&TLS12, &TLS13] {
+        let config = ClientSide::trusting(&site.authority).version(version).config();
+        let mut session = ClientConnection::new(config, HOST.try_into().unwrap()).unwrap();
+        // Before the handshake is over, the session keeps them.
+        for _ in 0..100 {
+            write!(session.writer(), "GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n").unwrap();
+        }
+        write!(session.writer(), "GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n").unwrap();
+        let stream = TcpStream::connect(lab.proxy.address("web")).unwrap();
+        stream.set_read_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
+        let mut answers = String::new();
+        io::Read::read_to_string(&mut StreamOwned::new(session, Corked::new(stream)), &mut answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 101, "{version:?}");
+    }
+}
+
+/// Sends what was written when an answer is waited for, in one piece.
+struct Corked {
+    stream: TcpStream,
+    written: Vec<u8>,
+}
+
+impl Corked {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, written: Vec::new() }
+    }
+}
+
+impl Write for Corked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Corked {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.write_all(&std::mem::take(&mut self.written))?;
+        self.stream.read(into)
+    }
+}
+
+#[test]
 fn one_request_may_come_in_a_record_for_every_few_bytes() {
     let site = Site::new();
     for version in [&TLS12, &TLS13] {

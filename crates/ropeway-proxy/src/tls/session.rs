@@ -242,7 +242,8 @@ impl Session {
         Ok(count)
     }
 
-    /// Gives `operation` the way to encrypt content, behind whatever rustls itself has to say.
+    /// Gives `operation` the way to encrypt content, behind whatever rustls itself has to say. That comes only after rustls
+    /// has seen what waits, which may be many records.
     fn while_open(
         &mut self,
         out: &mut Vec<u8>,
@@ -250,23 +251,28 @@ impl Session {
     ) -> io::Result<()> {
         out.append(&mut self.unsent);
         let mut nowhere = Content { into: &mut [], filled: 0, unread: &mut self.unread };
-        for _ in 0..MAX_UTTERANCES {
+        let (mut used, mut utterances) = (0, 0);
+        let outcome = loop {
             let mut result = None;
             let mut open = |traffic: &mut dyn Encrypter, out: &mut Vec<u8>| {
                 result = Some(operation(traffic, out));
             };
-            let step = self.peer.step(&mut self.waiting, out, &mut nowhere, &mut open);
-            self.waiting.drain(..step.discard.min(self.waiting.len()));
+            let rest = self.waiting.get_mut(used..).unwrap_or_default();
+            let step = self.peer.step(rest, out, &mut nowhere, &mut open);
+            used += step.discard;
+            utterances += usize::from(step.discard == 0);
             if let Some(result) = result {
-                return result;
+                break result;
             }
-            match step.next.map_err(broken)? {
-                Next::More => {}
-                Next::PeerClosed => self.phase = Phase::PeerClosed,
-                Next::Blocked | Next::Open => break,
+            match step.next {
+                Ok(Next::More) if utterances < MAX_UTTERANCES => {}
+                Ok(Next::PeerClosed) if utterances < MAX_UTTERANCES => self.phase = Phase::PeerClosed,
+                Ok(_) => break Err(io::ErrorKind::NotConnected.into()),
+                Err(error) => break Err(broken(error)),
             }
-        }
-        Err(io::ErrorKind::NotConnected.into())
+        };
+        self.waiting.drain(..used.min(self.waiting.len()));
+        outcome
     }
 
     fn poll_unsent(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<()>> {

@@ -311,13 +311,13 @@ fn relay(
     exchange: &mut Exchange,
 ) -> Poll<Result<Step, Failure>> {
     let Some(mut server) = exchange.server.take() else { return Poll::Ready(Ok(Step::Settle)) };
-    let next = pass_on(cx, worker, client, exchange, &mut server);
+    let next = move_bodies(cx, worker, client, exchange, &mut server);
     exchange.server = Some(server);
     if next? { Poll::Ready(Ok(Step::Settle)) } else { wait::for_relay(worker, client, exchange) }
 }
 
 /// Moves the response, and whatever is left of the request. Whether the response is over.
-fn pass_on(
+fn move_bodies(
     cx: &mut Context<'_>,
     worker: &Worker,
     client: &mut Client,

@@ -26,6 +26,8 @@ pub(crate) struct Pump {
     /// What becomes of the content in between; only of gRPC-Web.
     translation: Option<Box<Translation>>,
     done: bool,
+    /// Nobody knows any more where in the source the body is.
+    failed: bool,
     /// Bytes of content passed on.
     pub moved: u64,
     /// Bytes of content that may still come.
@@ -93,6 +95,7 @@ impl Pump {
             verbatim,
             translation: None,
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
+            failed: false,
             moved: 0,
             room: u64::MAX,
             appetite: PIECE_READ,
@@ -122,7 +125,14 @@ impl Pump {
     /// Whether the last byte was taken from the source; it may still wait in the sink's outbox.
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.done
+        self.done && !self.failed
+    }
+
+    /// Whether an error has come up. What follows the body in its source cannot be found then, not even by asking for the
+    /// rest of it: some of that was decoded and is still there.
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// How the body is framed on its way out.
@@ -142,6 +152,18 @@ impl Pump {
 
     /// Moves bytes until both ends have to be waited for, or the body is over and written out.
     pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Poll<Result<(), PumpError>> {
+        let poll = self.poll_moving(cx, worker, from, to);
+        self.failed |= matches!(poll, Poll::Ready(Err(_)));
+        poll
+    }
+
+    fn poll_moving(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
@@ -198,6 +220,19 @@ impl Pump {
         to: &mut Link,
         pool: &BufferPool,
     ) -> Result<usize, PumpError> {
+        let used = self.pass(cx, input, output, to, pool);
+        self.failed |= used.is_err();
+        used
+    }
+
+    fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        to: &mut Link,
+        pool: &BufferPool,
+    ) -> Result<usize, PumpError> {
         if self.verbatim && !self.done {
             let decoded = self.decoder.decode(input).map_err(PumpError::Malformed)?;
             self.done = decoded.end;
@@ -233,6 +268,12 @@ impl Pump {
 
     /// Like [`Self::forward`], but only appends to `output`.
     pub fn encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<usize, PumpError> {
+        let used = self.try_encode(input, output);
+        self.failed |= used.is_err();
+        used
+    }
+
+    fn try_encode(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<usize, PumpError> {
         let mut used = 0;
         while !self.done {
             let rest = input.get(used..).unwrap_or_default();

@@ -166,3 +166,21 @@ fn nothing_is_translated_unless_the_route_says_so() {
     let response = call(&lab, "application/grpc-web", "Echo", &framed("hello"));
     assert_ne!(response.body.data, [framed("hello"), trailers(OK)].concat());
 }
+
+/// Its bytes were looked at by then, which must not pass for bytes that are done with.
+#[test]
+fn threat_09_a_body_that_cannot_be_translated_never_becomes_a_request() {
+    let server = Server::start();
+    let lab = lab(&server, "grpc_web = true");
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n";
+    for body in [smuggled.to_owned(), format!("AAAA{smuggled}"), format!("!!!!{smuggled}")] {
+        let mut connection = lab.connect();
+        connection.send(format!(
+            "POST /lab.Lab/Echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert_eq!(connection.receive().expect(200).field("grpc-status").as_deref(), Some("13"));
+        connection.expect_gone();
+    }
+}

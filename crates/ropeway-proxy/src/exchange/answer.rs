@@ -119,7 +119,7 @@ fn keeps_connection(worker: &Worker, client: &mut Client, exchange: &mut Exchang
         let framing = exchange.request.framing();
         exchange.upload = crate::relay::Pump::new(framing, framing, &client.listener.body_limits);
     }
-    if !exchange.upload.is_done() && !client.link.inbox.is_empty() {
+    if !exchange.upload.is_done() && !exchange.upload.has_failed() && !client.link.inbox.is_empty() {
         let mut skipped = Vec::new();
         match exchange.upload.encode(client.link.inbox.as_slice(), &mut skipped) {
             Ok(used) => client.link.inbox.consume(used, &worker.buffers),

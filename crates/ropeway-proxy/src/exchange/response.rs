@@ -252,8 +252,8 @@ fn pass_on(
     let modern = exchange.request.version() == Version::Http11;
     note_head(passage, exchange, head);
     let translation = grpc::response_translation(exchange.call.as_ref(), &mut head.head);
+    // What is translated has another length.
     let sink = match &translation {
-        // What is translated has another length.
         Some(_) => sink_for(source.for_stream(), client, None, modern),
         None => sink_for(source, client, head.content_length(), modern),
     };
@@ -263,8 +263,7 @@ fn pass_on(
         && client.may_continue(passage.worker)
         && exchange.request.keep_alive()
         && sink != BodyFraming::UntilClose;
-    // RFC 9110, section 15.5.22: 426 names the protocols that the server wants.
-    let wanted = head.head.get(Known::Upgrade).filter(|_| head.status() == 426).map(<[u8]>::to_vec);
+    let wanted = wanted_protocols(head);
     head.strip_hop_by_hop();
     edit(passage, client, head, output);
     if let Some((_, content_type)) = &translation {
@@ -277,11 +276,8 @@ fn pass_on(
         write_field(output, b"Upgrade", protocols);
         write_field(output, b"Connection", b"upgrade");
     }
-    match (exchange.keep_client, modern) {
-        _ if client.link.is_stream() => {}
-        (false, _) => output.extend_from_slice(b"Connection: close\r\n"),
-        (true, false) => output.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (true, true) => {}
+    if !client.link.is_stream() {
+        output.extend_from_slice(persistence(exchange.keep_client, modern));
     }
     output.extend_from_slice(b"\r\n");
     let translation = translation.map(|(translation, _)| translation);
@@ -296,6 +292,20 @@ fn pass_on(
     // A body that is malformed from its first piece on is found out before anything is sent.
     exchange.committed = !matches!(sent, Err(PumpError::Malformed(_)));
     sent.map_err(|error| Failure::while_relaying(&error))
+}
+
+/// What a client of HTTP/1 has to be told of whether its connection is kept (RFC 9112, section 9.3).
+fn persistence(is_kept: bool, modern: bool) -> &'static [u8] {
+    match (is_kept, modern) {
+        (false, _) => b"Connection: close\r\n",
+        (true, false) => b"Connection: keep-alive\r\n",
+        (true, true) => b"",
+    }
+}
+
+/// RFC 9110, section 15.5.22: 426 names the protocols that the server wants.
+fn wanted_protocols(head: &ResponseHead) -> Option<Vec<u8>> {
+    head.head.get(Known::Upgrade).filter(|_| head.status() == 426).map(<[u8]>::to_vec)
 }
 
 /// How the body is framed for the client.

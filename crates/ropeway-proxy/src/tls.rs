@@ -33,7 +33,7 @@ pub type Identify = fn(&CertificateDer<'_>) -> Option<ClientIdentity>;
 /// Who a client is, by its certificate. Printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
-    /// The distinguished name of the subject.
+    /// The distinguished name of the subject (RFC 4514).
     pub subject: String,
     /// The alternative names, each with its kind: `DNS:a.example, URI:spiffe://b`.
     pub names: String,

@@ -6,6 +6,7 @@
 mod certificate;
 mod client_auth;
 pub mod dev;
+mod distinguished_name;
 mod expiry;
 mod file;
 mod identity;

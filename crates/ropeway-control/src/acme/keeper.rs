@@ -19,7 +19,7 @@ use super::storage::{self, Failures, Storage, StorageLock, waiting};
 use super::{Authority, OrderCounts, OrderedCertificate, account, lock};
 use crate::current::Current;
 use crate::events::EventKind;
-use crate::tls::Certificate;
+use crate::tls::{Certificate, FileProblem};
 
 /// How often to look whether another process has finished an order.
 const OTHERS_TURN: Duration = Duration::from_secs(1);
@@ -216,7 +216,7 @@ impl Keeper {
             return Ok(None);
         }
         let read = waiting(|| Certificate::load(&self.file, &self.file, &aws_lc_rs::default_provider()));
-        let complaint = read.as_ref().err().map(ToString::to_string);
+        let complaint = read.as_ref().err().map(|problems| FileProblem::line(problems));
         if let Some(error) = complaint.as_ref().filter(|_| complaint != self.complaint) {
             tracing::error!(error, "a certificate that was ordered is broken; ordering another");
         }

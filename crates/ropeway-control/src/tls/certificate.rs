@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureAlgorithm, SupportedCipherSuite};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+use super::at_once::both;
 use super::file::{self, FileProblem};
 
 /// A certificate that can be shown.
@@ -64,8 +65,11 @@ impl CertificateFacts {
 
 impl Certificate {
     /// The chain in `cert` with the key in `key`, which may be the same file.
-    pub(crate) fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, FileProblem> {
-        Self::of(file::certificates(cert)?, file::private_key(key)?, (cert, key), provider)
+    pub(crate) fn load(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, Vec<FileProblem>> {
+        let chain = file::certificates(cert).map_err(|problem| vec![problem]);
+        let secret = file::private_key(key).map_err(|problem| vec![problem]);
+        let (chain, secret) = both(chain, secret)?;
+        Self::of(chain, secret, (cert, key), provider).map_err(|problem| vec![problem])
     }
 
     /// A chain with its key, which are from these files.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use ropeway_config::Located;
-use ropeway_config::schema::{ClientAuth, ClientAuthMode};
+use ropeway_config::schema::{ClientAuth, ClientAuthMode, FilePath};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
+use super::at_once::{all, both};
 use super::file::{self, FileProblem};
 use super::revocation_list::{self, RevocationList};
 
@@ -30,7 +31,7 @@ pub(super) struct ClientVerification {
 pub(super) fn load(
     config: &ClientAuth,
     provider: &Arc<CryptoProvider>,
-) -> Result<ClientVerification, FileProblem> {
+) -> Result<ClientVerification, Vec<FileProblem>> {
     let mut hash = Context::new(&SHA256);
     hash.update(config.mode.as_str().as_bytes());
     let (verifier, lists) = match config.mode {
@@ -50,16 +51,19 @@ fn verifier(
     mode: ClientAuthMode,
     provider: &Arc<CryptoProvider>,
     hash: &mut Context,
-) -> Result<(Arc<dyn ClientCertVerifier>, Vec<RevocationList>), FileProblem> {
+) -> Result<(Arc<dyn ClientCertVerifier>, Vec<RevocationList>), Vec<FileProblem>> {
     let Some(ca) = config.ca.as_ref().map(Located::resolved) else {
-        return Err(FileProblem::new(Path::new("ca"), "clients are asked for certificates of no authority"));
+        let why = "clients are asked for certificates of no authority";
+        return Err(vec![FileProblem::new(Path::new("ca"), why)]);
     };
-    let roots = Arc::new(authorities(&ca, hash)?);
-    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+    let roots = authorities(&ca, hash).map_err(|problem| vec![problem]);
+    let read = |file: &Located<FilePath>| revocation_list::read(&file.resolved());
+    let lists = all(config.crl.iter().map(|file| read(file).map_err(|problem| vec![problem])));
+    let (roots, lists) = both(roots, lists)?;
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .enforce_revocation_expiration();
     let mut known = Vec::new();
-    for crl in &config.crl {
-        let (lists, facts) = revocation_list::read(&crl.resolved())?;
+    for (lists, facts) in lists {
         lists.iter().for_each(|list| hash.update(list.as_ref()));
         known.extend(facts);
         builder = builder.with_crls(lists);
@@ -69,7 +73,7 @@ fn verifier(
     }
     // All files have been looked at one by one; what is left to be wrong is what a list has in it.
     let culprit = config.crl.first().map_or(ca, Located::resolved);
-    let verifier = builder.build().map_err(|error| FileProblem::new(&culprit, error))?;
+    let verifier = builder.build().map_err(|error| vec![FileProblem::new(&culprit, error)])?;
     Ok((verifier, known))
 }
 

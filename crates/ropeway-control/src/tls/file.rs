@@ -25,6 +25,11 @@ impl FileProblem {
         Self { path: path.to_owned(), why: why.to_string() }
     }
 
+    /// In one line.
+    pub(crate) fn line(problems: &[Self]) -> String {
+        problems.iter().map(Self::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -11,11 +11,12 @@ use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 
 use super::Builder;
+use super::at_once::{add, both};
 use super::client_auth;
 use super::file::FileProblem;
 use super::policy::Offer;
 use super::store::{self, CertificateSource, CertificateStore};
-use super::tickets::{KeySource, Ticketer};
+use super::tickets::{KeyRing, KeySource, Ticketer};
 use super::watch::{Made, Signature, Watched};
 use crate::acme;
 
@@ -51,10 +52,10 @@ impl Builder<'_> {
 
     fn profile(&mut self, profile: &Profile<'_>) -> Option<TlsProfile> {
         let built = self.try_profile(profile);
-        built.map_err(|complaint| self.complaints.push(*complaint)).ok()
+        built.map_err(|complaints| add(&mut self.complaints, complaints)).ok()
     }
 
-    fn try_profile(&mut self, profile: &Profile<'_>) -> Result<TlsProfile, Box<Diagnostic>> {
+    fn try_profile(&mut self, profile: &Profile<'_>) -> Result<TlsProfile, Vec<Diagnostic>> {
         let provider = profile.offer.provider();
         let place = &profile.certificates.first().map_or_else(|| self.nowhere(), |first| first.place.clone());
         let sources: Vec<CertificateSource> =
@@ -62,18 +63,23 @@ impl Builder<'_> {
         // Before they are read, so that no change in between is overlooked.
         let signature = Signature::of(store::files(&sources));
         let store = CertificateStore::load(sources, Arc::clone(&provider), &self.live.in_service());
-        let store = store.map_err(|problem| {
-            complain(&problem, place_of(&problem, profile.certificates).unwrap_or(place))
-        })?;
-        let store = Arc::new(store);
+        let store = store.map_err(|problems| {
+            let at = |problem: &FileProblem| place_of(problem, profile.certificates).unwrap_or(place);
+            problems.iter().map(|problem| complain(problem, at(problem))).collect()
+        });
         self.files.extend(Signature::of(client_auth::files(profile.client_auth)));
-        let clients = client_auth::load(profile.client_auth, &provider).map_err(|problem| {
-            complain(&problem, place_of_authority(&problem, profile.client_auth).unwrap_or(place))
-        })?;
+        let clients = client_auth::load(profile.client_auth, &provider).map_err(|problems| {
+            let at =
+                |problem: &FileProblem| place_of_authority(problem, profile.client_auth).unwrap_or(place);
+            problems.iter().map(|problem| complain(problem, at(problem))).collect()
+        });
+        let ring = profile.tickets.enabled.then(|| self.ring(profile)).transpose();
+        let ((store, clients), ring) = both(both(store, clients), ring.map_err(|complaint| vec![complaint]))?;
+        let store = Arc::new(store);
         self.lists.extend(clients.lists);
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&profile.offer.protocol_versions())
-            .map_err(|error| Box::new(Diagnostic::error("bad-tls", place, error.to_string())))?;
+            .map_err(|error| vec![Diagnostic::error("bad-tls", place, error.to_string())])?;
         let builder = match clients.verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
@@ -82,10 +88,11 @@ impl Builder<'_> {
         config.alpn_protocols = alpn(profile.http2);
         // Tickets do the same without memory that clients could fill.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if profile.tickets.enabled {
-            config.ticketer = Arc::new(self.ticketer(profile, &clients.identity)?);
-        } else {
-            config.send_tls13_tickets = 0;
+        match ring {
+            Some(ring) => {
+                config.ticketer = Arc::new(Ticketer::new(ring, profile.identity(&clients.identity)));
+            }
+            None => config.send_tls13_tickets = 0,
         }
         self.watched
             .push(Watched::new(Made::Certificates { listener: profile.listener.into(), store }, signature));
@@ -96,7 +103,8 @@ impl Builder<'_> {
         })
     }
 
-    fn ticketer(&mut self, profile: &Profile<'_>, clients: &[u8; 32]) -> Result<Ticketer, Box<Diagnostic>> {
+    /// The keys of its tickets.
+    fn ring(&mut self, profile: &Profile<'_>) -> Result<Arc<KeyRing>, Diagnostic> {
         let shared = profile.tickets.keys.as_ref();
         let source = match shared {
             Some(file) => KeySource::Shared(file.resolved()),
@@ -109,7 +117,7 @@ impl Builder<'_> {
         if shared.is_some() {
             self.watched.push(Watched::new(Made::TicketKeys(Arc::clone(&ring)), files));
         }
-        Ok(Ticketer::new(ring, profile.identity(clients)))
+        Ok(ring)
     }
 }
 
@@ -183,8 +191,8 @@ fn source(files: &CertificateFiles, acme: Option<&schema::Acme>) -> CertificateS
     }
 }
 
-pub(super) fn complain(problem: &FileProblem, place: &Place) -> Box<Diagnostic> {
-    Box::new(Diagnostic::error("bad-tls-file", place, problem.to_string()))
+pub(super) fn complain(problem: &FileProblem, place: &Place) -> Diagnostic {
+    Diagnostic::error("bad-tls-file", place, problem.to_string())
 }
 
 /// The key in the file that names the file with the problem.

@@ -3,6 +3,7 @@
 //! [`build`] does it for a whole configuration, before anything is put into service: a file that is missing, empty or
 //! wrong is a mistake in the configuration like any other, with the place that names it.
 
+mod at_once;
 mod certificate;
 mod client_auth;
 pub mod dev;
@@ -33,6 +34,7 @@ use rustls::RootCertStore;
 pub(crate) use certificate::Certificate;
 pub use certificate::CertificateFacts;
 pub(crate) use client_auth::roots_in;
+pub(crate) use file::FileProblem;
 pub use revocation_list::RevocationList;
 pub use watch::{CertificateInUse, LiveTls};
 
@@ -118,7 +120,7 @@ impl Builder<'_> {
     fn authority_of_orders(&mut self) {
         let Some(ca) = self.config.acme.as_ref().and_then(|acme| acme.ca.as_ref()) else { return };
         if let Err(problem) = roots_in(&ca.resolved()) {
-            self.complaints.push(*listener::complain(&problem, &ca.place));
+            self.complaints.push(listener::complain(&problem, &ca.place));
         }
     }
 

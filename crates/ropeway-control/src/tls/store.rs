@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::at_once::all;
 use super::certificate::{Certificate, Origin};
 use super::file::FileProblem;
 use super::placeholder;
@@ -41,7 +42,7 @@ pub(super) struct CertificateTable {
     wildcard: HashMap<Box<str>, Vec<Arc<Certificate>>>,
     default: Vec<Arc<Certificate>>,
     /// What is wrong with the file of a certificate that was ordered, and stayed in service for it.
-    stale: Option<FileProblem>,
+    stale: Vec<FileProblem>,
 }
 
 impl CertificateStore {
@@ -51,19 +52,19 @@ impl CertificateStore {
         sources: Vec<CertificateSource>,
         provider: Arc<CryptoProvider>,
         in_service: &[Arc<Certificate>],
-    ) -> Result<Self, FileProblem> {
+    ) -> Result<Self, Vec<FileProblem>> {
         let table = CertificateTable::load(&sources, &provider, in_service)?;
-        if let Some(problem) = &table.stale {
+        for problem in &table.stale {
             tracing::error!("a certificate that was ordered cannot be read, the one before stays: {problem}");
         }
         Ok(Self { sources, provider, table: ArcSwap::from_pointee(table) })
     }
 
     /// Reads everything again. If any of it is bad, nothing changes.
-    pub(super) fn reload(&self) -> Result<(), FileProblem> {
+    pub(super) fn reload(&self) -> Result<(), Vec<FileProblem>> {
         let table = CertificateTable::load(&self.sources, &self.provider, &self.certificates())?;
-        if let Some(problem) = table.stale {
-            return Err(problem);
+        if !table.stale.is_empty() {
+            return Err(table.stale);
         }
         self.table.store(Arc::new(table));
         Ok(())
@@ -108,28 +109,24 @@ impl CertificateTable {
         sources: &[CertificateSource],
         provider: &CryptoProvider,
         in_service: &[Arc<Certificate>],
-    ) -> Result<Self, FileProblem> {
-        let (mut all, mut stale) = (Vec::new(), None);
-        for source in sources {
-            match source {
-                CertificateSource::Pair { cert, key } => {
-                    all.push(Arc::new(Certificate::load(cert, key, provider)?));
-                }
-                CertificateSource::Directory(directory) => {
-                    for (cert, key) in pairs_in(directory)? {
-                        all.push(Arc::new(Certificate::load(&cert, &key, provider)?));
-                    }
-                }
-                CertificateSource::Ordered { file, hosts } => {
-                    let (certificate, problem) = ordered(file, hosts, provider, in_service)?;
-                    all.push(certificate);
-                    stale = stale.or(problem);
-                }
+    ) -> Result<Self, Vec<FileProblem>> {
+        let mut stale = Vec::new();
+        let read = all(sources.iter().map(|source| match source {
+            CertificateSource::Pair { cert, key } => Ok(vec![pair((cert, key), provider)?]),
+            CertificateSource::Directory(directory) => {
+                all(pairs_in(directory)?.iter().map(|(cert, key)| pair((cert, key), provider)))
             }
-        }
+            CertificateSource::Ordered { file, hosts } => {
+                let (certificate, problems) = ordered(file, hosts, provider, in_service)?;
+                stale.extend(problems);
+                Ok(vec![certificate])
+            }
+        }));
+        let all = read?.concat();
         match sources.first() {
             Some(CertificateSource::Directory(directory)) if all.is_empty() => {
-                Err(FileProblem::new(directory, "there is no certificate in it (`NAME.pem` or `NAME.crt`)"))
+                let why = "there is no certificate in it (`NAME.pem` or `NAME.crt`)";
+                Err(vec![FileProblem::new(directory, why)])
             }
             _ => Ok(Self { stale, ..Self::of(all) }),
         }
@@ -171,6 +168,13 @@ impl CertificateTable {
     }
 }
 
+fn pair(
+    (cert, key): (&Path, &Path),
+    provider: &CryptoProvider,
+) -> Result<Arc<Certificate>, Vec<FileProblem>> {
+    Certificate::load(cert, key, provider).map(Arc::new)
+}
+
 /// The certificate in `file`. While there is none that could be used, the one that is in service, with what is wrong; or a
 /// placeholder.
 fn ordered(
@@ -178,25 +182,27 @@ fn ordered(
     hosts: &[String],
     provider: &CryptoProvider,
     in_service: &[Arc<Certificate>],
-) -> Result<(Arc<Certificate>, Option<FileProblem>), FileProblem> {
-    let problem = match Certificate::load(file, file, provider) {
-        Ok(read) => return Ok((Arc::new(Certificate { origin: Origin::Ordered, ..read }), None)),
-        Err(problem) => problem,
+) -> Result<(Arc<Certificate>, Vec<FileProblem>), Vec<FileProblem>> {
+    let problems = match Certificate::load(file, file, provider) {
+        Ok(read) => return Ok((Arc::new(Certificate { origin: Origin::Ordered, ..read }), Vec::new())),
+        Err(problems) => problems,
     };
     if let Some(before) =
         in_service.iter().find(|one| one.facts.source == file && one.origin == Origin::Ordered)
     {
-        return Ok((Arc::clone(before), Some(problem)));
+        return Ok((Arc::clone(before), problems));
     }
     if file.exists() {
-        tracing::error!("a certificate that was ordered cannot be used: {problem}");
+        let problems = FileProblem::line(&problems);
+        tracing::error!("a certificate that was ordered cannot be used: {problems}");
     }
-    Ok((Arc::new(placeholder::make(file, hosts, provider)?), None))
+    let placeholder = placeholder::make(file, hosts, provider).map_err(|problem| vec![problem])?;
+    Ok((Arc::new(placeholder), Vec::new()))
 }
 
 /// The certificates in a directory with their keys, by name.
-fn pairs_in(directory: &Path) -> Result<Vec<(PathBuf, PathBuf)>, FileProblem> {
-    let problem = |why: std::io::Error| FileProblem::new(directory, why);
+fn pairs_in(directory: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Vec<FileProblem>> {
+    let problem = |why: std::io::Error| vec![FileProblem::new(directory, why)];
     let mut pairs = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(problem)? {
         let cert = entry.map_err(problem)?.path();

@@ -284,6 +284,31 @@ fn files_that_do_not_fit_are_named_with_their_place() {
 }
 
 #[test]
+fn every_file_that_is_bad_is_named_at_once() {
+    let authority = Authority::new();
+    std::fs::create_dir(authority.path("certs")).unwrap();
+    for file in ["certs/one.pem", "certs/two.pem", "ca", "crl", "tickets"] {
+        std::fs::write(authority.path(file), "nothing").unwrap();
+    }
+    let complaint = authority.complaint(
+        "certificates = [{ cert = \"DIR/cert\", key = \"DIR/key\" }, { directory = \"DIR/certs\" }]\n\
+         client_auth = { mode = \"required\", ca = \"DIR/ca\", crl = \"DIR/crl\" }\n\
+         tickets = { keys = \"DIR/tickets\" }\n\
+         host = [{ names = \"a.example\", policy = \"modern\" }]\n\
+         [upstream.other]\nservers = [\"127.0.0.1:8002\"]\n\
+         tls = { ca = \"DIR/roots\", client = { cert = \"DIR/shown\", key = \"DIR/secret\" } }",
+    );
+    let named =
+        ["/cert", "/key", "/one.pem", "/two.pem", "/ca", "/crl", "/tickets", "/roots", "/shown", "/secret"];
+    for file in named {
+        assert!(complaint.contains(&format!("{file}: ")), "{file}: {complaint}");
+    }
+    // Without a key of its own, each file of the directory lacks a certificate and a key; other than that each once,
+    // although a host uses the files of its listener.
+    assert_eq!(complaint.lines().count(), named.len() + 2, "{complaint}");
+}
+
+#[test]
 fn policies_offer_what_they_say() {
     let authority = Authority::new();
     authority.sign("site", &["a.example"]);

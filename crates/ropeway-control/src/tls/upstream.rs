@@ -16,9 +16,10 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::Builder;
+use super::at_once::{add, all, both};
 use super::certificate::Certificate;
 use super::client_auth::roots_in;
-use super::file;
+use super::file::{self, FileProblem};
 use super::listener::complain;
 use super::policy::Offer;
 use super::watch::Signature;
@@ -39,28 +40,32 @@ impl Builder<'_> {
         let tls = upstream.tls.as_ref().filter(|tls| tls.enabled)?;
         self.files.extend(Signature::of(files(tls).map(Located::resolved)));
         let built = self.same_or_new(upstream, tls);
-        built.map_err(|complaint| self.complaints.push(*complaint)).ok()
+        built.map_err(|complaints| add(&mut self.complaints, complaints)).ok()
     }
 
     fn same_or_new(
         &mut self,
         upstream: &schema::Upstream,
         tls: &schema::UpstreamTls,
-    ) -> Result<(MadeFrom, Arc<UpstreamTls>), Box<Diagnostic>> {
-        let contents = self.contents(tls, &upstream.name.place)?;
-        let made_from = MadeFrom { settings: tls.clone(), protocol: upstream.protocol, contents };
-        if let Some(same) = self.live.upstream(&upstream.name.value, &made_from) {
-            return Ok((made_from, same));
-        }
-        let new = self.try_upstream(upstream, tls)?;
-        Ok((made_from, Arc::new(new)))
+    ) -> Result<(MadeFrom, Arc<UpstreamTls>), Vec<Diagnostic>> {
+        let made_from = self.contents(tls, &upstream.name.place).map(|contents| MadeFrom {
+            settings: tls.clone(),
+            protocol: upstream.protocol,
+            contents,
+        });
+        let same = made_from.as_ref().ok().and_then(|from| self.live.upstream(&upstream.name.value, from));
+        // Reads everything again: what could not be read is told by it with all else that is wrong.
+        let tls = same.map_or_else(|| self.try_upstream(upstream, tls).map(Arc::new), Ok);
+        both(made_from, tls)
     }
 
     /// Read before everything is made from it, so that no change in between is overlooked.
-    fn contents(&mut self, tls: &schema::UpstreamTls, place: &Place) -> Result<[u8; 32], Box<Diagnostic>> {
+    fn contents(&mut self, tls: &schema::UpstreamTls, place: &Place) -> Result<[u8; 32], Vec<Diagnostic>> {
         let mut hash = Context::new(&SHA256);
-        for file in files(tls) {
-            let bytes = file::read(&file.resolved()).map_err(|problem| complain(&problem, &file.place))?;
+        let read = |file: &Located<schema::FilePath>| {
+            file::read(&file.resolved()).map_err(|problem| vec![complain(&problem, &file.place)])
+        };
+        for bytes in all(files(tls).map(read))? {
             hash.update(digest(&SHA256, &bytes).as_ref());
         }
         if tls.verify && tls.ca.is_none() {
@@ -75,23 +80,22 @@ impl Builder<'_> {
         &mut self,
         upstream: &schema::Upstream,
         tls: &schema::UpstreamTls,
-    ) -> Result<UpstreamTls, Box<Diagnostic>> {
+    ) -> Result<UpstreamTls, Vec<Diagnostic>> {
         let place = &upstream.name.place;
-        let wrong = |error: Error| Box::new(Diagnostic::error("bad-tls", place, error.to_string()));
+        let wrong = |error: Error| vec![Diagnostic::error("bad-tls", place, error.to_string())];
         let offer = Offer::new(TlsPolicy::Intermediate, None, None, None);
         let provider = offer.provider();
-        let verifier = self.verifier(tls, &provider, place)?;
+        let verifier = self.verifier(tls, &provider, place);
+        let shown = tls.client.as_ref().map(|client| shown(client, &provider)).transpose();
+        let (verifier, shown) = both(verifier, shown)?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&offer.protocol_versions())
             .map_err(wrong)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &tls.client {
+        let mut config = match shown {
             None => builder.with_no_client_auth(),
-            Some(client) => {
-                let key = client.key.as_ref().unwrap_or(&client.cert).resolved();
-                let certificate = Certificate::load(&client.cert.resolved(), &key, &provider)
-                    .map_err(|problem| complain(&problem, &client.cert.place))?;
+            Some(certificate) => {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key)))
             }
         };
@@ -111,18 +115,19 @@ impl Builder<'_> {
         tls: &schema::UpstreamTls,
         provider: &Arc<CryptoProvider>,
         place: &Place,
-    ) -> Result<ServerVerifier, Box<Diagnostic>> {
+    ) -> Result<ServerVerifier, Vec<Diagnostic>> {
         let chains = match (tls.verify, &tls.ca) {
             (false, _) => None,
             (true, Some(ca)) => {
-                let roots = roots_in(&ca.resolved()).map_err(|problem| complain(&problem, &ca.place))?;
+                let roots =
+                    roots_in(&ca.resolved()).map_err(|problem| vec![complain(&problem, &ca.place)])?;
                 Some(Arc::new(roots))
             }
             (true, None) => Some(self.system_roots(place)?.0),
         };
         let chains = chains.map(|roots| {
             let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
-            builder.build().map_err(|error| Box::new(Diagnostic::error("bad-tls", place, error.to_string())))
+            builder.build().map_err(|error| vec![Diagnostic::error("bad-tls", place, error.to_string())])
         });
         Ok(ServerVerifier {
             chains: chains.transpose()?,
@@ -132,7 +137,7 @@ impl Builder<'_> {
     }
 
     /// With a hash. Read once, however many upstreams use them.
-    fn system_roots(&mut self, place: &Place) -> Result<(Arc<RootCertStore>, [u8; 32]), Box<Diagnostic>> {
+    fn system_roots(&mut self, place: &Place) -> Result<(Arc<RootCertStore>, [u8; 32]), Vec<Diagnostic>> {
         if let Some(known) = &self.system_roots {
             return Ok(known.clone());
         }
@@ -144,9 +149,9 @@ impl Builder<'_> {
         if roots.is_empty() {
             let complaint =
                 Diagnostic::error("no-authorities", place, "the system has no certificates of authorities");
-            return Err(Box::new(complaint.help(
+            return Err(vec![complaint.help(
                 "install the package `ca-certificates`, or name a file: `tls = { ca = \"ca.pem\" }`",
-            )));
+            )]);
         }
         let mut contents = [0; 32];
         contents.copy_from_slice(hash.finish().as_ref());
@@ -163,10 +168,25 @@ fn files(tls: &schema::UpstreamTls) -> impl Iterator<Item = &Located<schema::Fil
     tls.ca.iter().chain(client.map(|client| &client.cert)).chain(key)
 }
 
-fn server_name(name: &Located<schema::TlsName>) -> Result<ServerName<'static>, Box<Diagnostic>> {
-    ServerName::try_from(name.as_str().to_owned()).map_err(|error| {
-        Box::new(Diagnostic::error("bad-value", &name.place, format!("`server_name`: {error}")))
+/// What the proxy shows to servers.
+fn shown(
+    client: &schema::ClientCertificate,
+    provider: &CryptoProvider,
+) -> Result<Certificate, Vec<Diagnostic>> {
+    let key = client.key.as_ref().unwrap_or(&client.cert);
+    let (cert_file, key_file) = (client.cert.resolved(), key.resolved());
+    Certificate::load(&cert_file, &key_file, provider).map_err(|problems| {
+        let is_of_key = |problem: &FileProblem| problem.path() == key_file && cert_file != key_file;
+        let at = |problem: &FileProblem| {
+            if is_of_key(problem) { &key.place } else { &client.cert.place }
+        };
+        problems.iter().map(|problem| complain(problem, at(problem))).collect()
     })
+}
+
+fn server_name(name: &Located<schema::TlsName>) -> Result<ServerName<'static>, Vec<Diagnostic>> {
+    ServerName::try_from(name.as_str().to_owned())
+        .map_err(|error| vec![Diagnostic::error("bad-value", &name.place, format!("`server_name`: {error}"))])
 }
 
 /// The server may be who it says it is, but has none of the keys that are expected.

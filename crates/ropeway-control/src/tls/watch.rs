@@ -280,10 +280,10 @@ impl LiveTls {
     fn take(&self, one: &mut Watched) -> bool {
         let outcome = match &one.made {
             Made::Certificates { store, .. } => store.reload(),
-            Made::TicketKeys(ring) => ring.reload(),
+            Made::TicketKeys(ring) => ring.reload().map_err(|problem| vec![problem]),
             Made::Snapshot => return true,
         };
-        self.note(one, outcome.map_err(|problem| problem.to_string()));
+        self.note(one, outcome.map_err(|problems| FileProblem::line(&problems)));
         false
     }
 

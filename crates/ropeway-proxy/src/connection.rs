@@ -225,23 +225,15 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
             client.link.clear(&worker.buffers);
             return;
         }
-        if let Some(limits) = client.listener.http2
+        let after = if let Some(limits) = client.listener.http2
             && poll_fn(|cx| poll_speaks_http2(cx, &worker, &mut client, &limits)).await
         {
-            return Box::pin(http2::server::serve(worker, client, limits)).await;
-        }
-        loop {
-            let Some(mut exchange) = receive(&worker, &mut client).await else { break };
-            let after = poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
-            worker.give_exchange(exchange);
-            match after {
-                After::Keep => {}
-                After::Close => break,
-                After::Linger => {
-                    linger(&worker, &mut client).await;
-                    break;
-                }
-            }
+            Box::pin(http2::server::serve(&worker, &mut client, limits)).await
+        } else {
+            serve_requests(&worker, &mut client).await
+        };
+        if after == After::Linger {
+            linger(&worker, &mut client).await;
         }
         poll_fn(|cx| {
             client.link.announce_end(cx);
@@ -250,6 +242,18 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
         .await;
         client.link.clear(&worker.buffers);
     }
+}
+
+/// Serves one request after the other.
+async fn serve_requests(worker: &Rc<Worker>, client: &mut Client) -> After {
+    while let Some(mut exchange) = receive(worker, client).await {
+        let after = poll_fn(|cx| exchange::poll(cx, worker, client, &mut exchange)).await;
+        worker.give_exchange(exchange);
+        if after != After::Keep {
+            return after;
+        }
+    }
+    After::Close
 }
 
 /// What comes before the first request: a PROXY header, and the TLS handshake. Whether the client got through it.
@@ -438,13 +442,41 @@ pub(crate) fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
     exchange
 }
 
+/// How long a client that is to be left may take: for as long as it goes on taking what it was sent.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    due_ms: u64,
+    delivered: u64,
+}
+
+impl Farewell {
+    pub fn new(client: &Client, delivered: u64) -> Self {
+        Self { due_ms: client.slot.after(client.listener.timeouts.linger_ms), delivered }
+    }
+
+    /// When to look again.
+    pub fn due_ms(&self) -> u64 {
+        self.due_ms
+    }
+
+    /// Whether the client has taken nothing for too long.
+    pub fn is_over(&mut self, client: &Client, delivered: impl FnOnce() -> u64) -> bool {
+        if !client.slot.has_passed(self.due_ms) {
+            return false;
+        }
+        let before = self.delivered;
+        *self = Self::new(client, delivered());
+        self.delivered <= before
+    }
+}
+
 /// Closes in a way that lets the client read the response: our side ends first, and what the client still sends is
 /// dropped for a while. Closing with unread bytes would send a reset, which can destroy the response on its way.
 pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
     if poll_fn(|cx| Poll::Ready(client.link.shutdown_write(cx))).await.is_err() {
         return;
     }
-    let due = client.slot.after(client.listener.timeouts.linger_ms);
+    let mut farewell = Farewell::new(client, client.link.delivered());
     let mut budget = LINGER_BYTES;
     poll_fn(|cx| {
         loop {
@@ -452,9 +484,12 @@ pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
             match client.link.poll_read(cx, &mut scratch.input) {
                 Poll::Ready(Ok(count)) if count > 0 && count <= budget => budget -= count,
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => return Poll::Ready(()),
+                Poll::Pending if worker.must_abort() => return Poll::Ready(()),
+                Poll::Pending if farewell.is_over(client, || client.link.delivered()) => {
+                    return Poll::Ready(());
+                }
                 Poll::Pending => {
-                    client.slot.arm(due);
+                    client.slot.arm(farewell.due_ms());
                     return Poll::Pending;
                 }
             }

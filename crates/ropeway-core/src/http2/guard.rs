@@ -6,32 +6,30 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::field_block;
+use super::frames::{
+    CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, Piece, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE,
+};
 
 /// What a client's connection begins with; the guard begins behind it.
 const PREFACE_LEN: usize = 24;
-const HEADER_LEN: usize = 9;
-/// Streams that a client may leave half open, closed ones that we gave up among them.
+/// Streams that a client may leave half open and that are told from closed ones.
 const MOST_OPEN: usize = 4096;
 /// Frames that ask for work and carry nothing, which a client may send at once; what it earns beside them is below.
 const CALM: u32 = 2_000;
-/// Such frames that each second, each frame that carries something, and each KiB that the client is sent, allow.
+/// Such frames that each second, and each frame that carries something, allow. A client that is sent DATA may well answer
+/// with two WINDOW_UPDATEs and a PING.
 const CALM_PER_SECOND: u32 = 20;
 const CALM_PER_FRAME: u32 = 4;
+/// Such frames that each KiB of DATA that the client is sent allows besides.
 const CALM_PER_KIB: u32 = 1;
+const MINUTE_MS: u64 = 60_000;
 /// Field blocks whose lengths are remembered until somebody asks for them.
 const MOST_BLOCKS: usize = 1024;
 /// Bytes of a field block that are looked at.
 const MOST_BLOCK: usize = 64 * 1024;
-
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const PRIORITY: u8 = 0x2;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
-const WINDOW_UPDATE: u8 = 0x8;
-const CONTINUATION: u8 = 0x9;
+/// Bytes of memory that are kept from one looked at payload to the next.
+const KEPT: usize = 1024;
 
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
@@ -40,7 +38,7 @@ const PADDED: u8 = 0x8;
 const WITH_PRIORITY: u8 = 0x20;
 
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
-const MAX_WINDOW: u32 = 0x7fff_ffff;
+pub(super) const MAX_WINDOW: u32 = 0x7fff_ffff;
 
 /// Why a connection has to end (RFC 9113 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,93 +58,84 @@ pub enum Code {
     EnhanceYourCalm = 0xb,
 }
 
+/// Codes of a reset that the client was the reason of: PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR,
+/// REFUSED_STREAM and ENHANCE_YOUR_CALM.
+const PROVOKED: [u32; 6] = [0x1, 0x3, 0x5, 0x6, 0x7, 0xb];
+
 /// What a client's frames have led to so far.
 #[derive(Debug)]
 pub struct Guard {
-    /// Bytes that pass by: of the preface, or of a payload that is not looked at.
-    skip: usize,
-    header: Vec<u8>,
+    /// Bytes of the preface that are to come.
+    preface: usize,
+    incoming: Frames,
     frame: Frame,
-    /// The payload, of frames that are looked at.
+    /// The payload of SETTINGS, or the field block that is arriving or arrived last.
     payload: Vec<u8>,
-    wanted: usize,
+    is_looked_at: bool,
     greeted: bool,
     /// The highest stream that the client has opened.
     last: u32,
     /// Streams on which the client may still send.
     open: HashSet<u32>,
-    /// The field block that is arriving, or arrived last.
-    block: Vec<u8>,
+    /// Streams up to this one are not known any more.
+    forgotten: u32,
     is_trailers: bool,
     /// Bytes of the field blocks that opened streams.
     blocks: VecDeque<(u32, usize)>,
+    outgoing: Frames,
+    sent: Frame,
     /// Frames that carry nothing which the client may still send.
     calm: u32,
-    /// Bytes sent that have not earned the client anything yet.
-    unpaid: usize,
     second: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self {
-            skip: PREFACE_LEN,
-            header: Vec::with_capacity(HEADER_LEN),
-            frame: Frame::default(),
-            payload: Vec::new(),
-            wanted: 0,
-            greeted: false,
-            last: 0,
-            open: HashSet::new(),
-            block: Vec::new(),
-            is_trailers: false,
-            blocks: VecDeque::new(),
-            calm: CALM,
-            unpaid: 0,
-            second: 0,
-        }
-    }
+    /// Streams that were reset in this minute, by the client or because of it, and how many may be.
+    resets: u32,
+    most_resets: u32,
+    minute: u64,
+    verdict: Option<Code>,
 }
 
 impl Guard {
-    /// At the first byte of a connection, its preface.
+    /// At the first byte of a connection, its preface. More than so many streams may not be reset in a minute.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(most_resets: u32) -> Self {
+        Self {
+            preface: PREFACE_LEN,
+            incoming: Frames::default(),
+            frame: Frame::default(),
+            payload: Vec::new(),
+            is_looked_at: false,
+            greeted: false,
+            last: 0,
+            open: HashSet::new(),
+            forgotten: 0,
+            is_trailers: false,
+            blocks: VecDeque::new(),
+            outgoing: Frames::default(),
+            sent: Frame::default(),
+            calm: CALM,
+            second: 0,
+            resets: 0,
+            most_resets,
+            minute: 0,
+            verdict: None,
+        }
     }
 
-    /// The highest stream that the client has opened.
+    /// Why the connection has to end, if it has to.
     #[must_use]
-    pub const fn last_stream(&self) -> u32 {
-        self.last
+    pub fn verdict(&self) -> Option<Code> {
+        let is_too_much = self.resets > self.most_resets;
+        self.verdict.or(is_too_much.then_some(Code::EnhanceYourCalm))
     }
 
-    /// Whether the field block that arrived last is one that cannot be decoded, when a decoder has refused it; what can
-    /// be decoded may still have a bad name or value in it.
-    #[must_use]
-    pub fn last_block_is_broken(&self) -> bool {
-        field_block::is_broken(&self.block)
-    }
-
-    /// Bytes of the field block that opened a stream. To be asked once.
+    /// Bytes of the field block that opened a stream. To be asked in the order in which streams are opened.
     pub fn take_block_len(&mut self, stream: u32) -> Option<usize> {
-        let at = self.blocks.iter().position(|(id, _)| *id == stream)?;
-        self.blocks.remove(at).map(|(_, len)| len)
-    }
-
-    /// Notes that the client was sent bytes, which it may have something to say about.
-    pub fn note_sent(&mut self, bytes: usize) {
-        self.unpaid += bytes;
-        let kib = self.unpaid / 1024;
-        self.unpaid %= 1024;
-        self.earn(u32::try_from(kib).unwrap_or(CALM).saturating_mul(CALM_PER_KIB));
+        while let Some((id, len)) = self.blocks.pop_front_if(|(id, _)| *id <= stream) {
+            if id == stream {
+                return Some(len);
+            }
+        }
+        None
     }
 
     /// Moves time on.
@@ -155,64 +144,100 @@ impl Guard {
         let passed = u32::try_from(second.saturating_sub(self.second)).unwrap_or(CALM);
         self.second = second;
         self.earn(passed.saturating_mul(CALM_PER_SECOND));
+        let minute = now_ms / MINUTE_MS;
+        if minute != self.minute {
+            (self.minute, self.resets) = (minute, 0);
+        }
     }
 
-    fn earn(&mut self, frames: u32) {
-        self.calm = self.calm.saturating_add(frames).min(CALM);
+    /// Notes that the client has reset a stream that was not over.
+    pub fn note_reset(&mut self) {
+        self.resets = self.resets.saturating_add(1);
+    }
+
+    /// Follows frames that the client is sent, which it may have something to say about. Tells where in `bytes` the code of
+    /// a GOAWAY frame is that says PROTOCOL_ERROR and means COMPRESSION_ERROR: a decoder has refused the last field block.
+    pub fn note_sent(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut wrong = None;
+        let mut rest = bytes;
+        while let Some(piece) = self.outgoing.next(&mut rest) {
+            match piece {
+                Piece::Header(frame) => {
+                    self.sent = frame;
+                    if matches!(frame.kind, DATA | HEADERS) {
+                        let kib = u32::try_from(frame.len / 1024).unwrap_or(CALM);
+                        self.earn(CALM_PER_FRAME + kib * CALM_PER_KIB);
+                    }
+                }
+                // Frames that are so short are never sent in pieces.
+                Piece::Payload { bytes: payload, .. } => match (self.sent.kind, payload) {
+                    (RST_STREAM, [c0, c1, c2, c3]) => {
+                        let provoked = PROVOKED.contains(&u32::from_be_bytes([*c0, *c1, *c2, *c3]));
+                        self.resets = self.resets.saturating_add(u32::from(provoked));
+                    }
+                    (GOAWAY, [_, _, _, _, 0, 0, 0, 1, ..]) if self.last_block_is_broken() => {
+                        wrong = Some(bytes.len() - rest.len() - payload.len() + 4);
+                    }
+                    _ => {}
+                },
+            }
+        }
+        wrong
     }
 
     /// Looks at bytes that have arrived.
     ///
     /// # Errors
-    /// The code of the connection error that they are.
-    pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), Code> {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let count = self.skip.min(bytes.len());
-                self.skip -= count;
-                bytes = bytes.get(count..).unwrap_or_default();
-            } else if self.wanted > 0 {
-                bytes = take(bytes, self.wanted, &mut self.payload);
-                if self.payload.len() == self.wanted {
-                    self.wanted = 0;
-                    self.judge_payload()?;
+    /// The code of the connection error that they are, which is the verdict from then on.
+    pub fn inspect(&mut self, bytes: &[u8]) -> Result<(), Code> {
+        let (_, mut frames) = bytes.split_at(self.preface.min(bytes.len()));
+        self.preface -= bytes.len() - frames.len();
+        let result = self.judge(&mut frames);
+        self.verdict = self.verdict.or(result.err());
+        result
+    }
+
+    fn judge(&mut self, frames: &mut &[u8]) -> Result<(), Code> {
+        while let Some(piece) = self.incoming.next(frames) {
+            match piece {
+                Piece::Header(frame) => self.judge_header(frame)?,
+                Piece::Payload { bytes, ends } if self.is_looked_at => {
+                    self.payload.extend_from_slice(bytes);
+                    if ends {
+                        self.judge_payload()?;
+                    }
                 }
-            } else {
-                bytes = take(bytes, HEADER_LEN, &mut self.header);
-                if self.header.len() == HEADER_LEN {
-                    self.judge_header()?;
-                }
+                Piece::Payload { .. } => {}
             }
         }
         Ok(())
     }
 
-    fn judge_header(&mut self) -> Result<(), Code> {
-        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = *self.header.as_slice() else { return Ok(()) };
-        self.header.clear();
-        let len = u32::from_be_bytes([0, l0, l1, l2]) as usize;
-        let stream = u32::from_be_bytes([s0, s1, s2, s3]) & MAX_WINDOW;
-        self.frame = Frame { kind, flags, stream };
+    fn judge_header(&mut self, frame: Frame) -> Result<(), Code> {
+        let Frame { len, kind, flags, .. } = frame;
+        self.frame = frame;
         if !self.greeted && (kind != SETTINGS || flags & ACK != 0) {
             return Err(Code::Protocol);
         }
         self.greeted = true;
         check_length(kind, flags, len)?;
-        self.count(len)?;
+        self.count()?;
         self.follow_stream()?;
-        let looked_at = match kind {
-            SETTINGS => len > 0,
-            HEADERS | CONTINUATION => self.block.len() + len <= MOST_BLOCK,
+        if kind != CONTINUATION {
+            self.payload.clear();
+            self.payload.shrink_to(KEPT);
+        }
+        self.is_looked_at = match kind {
+            SETTINGS => true,
+            HEADERS | CONTINUATION => self.payload.len() + len <= MOST_BLOCK,
             _ => false,
         };
-        self.payload.clear();
-        (self.skip, self.wanted) = if looked_at { (0, len) } else { (len, 0) };
         Ok(())
     }
 
     /// Frames that carry nothing may not be many (RFC 9113, section 10.5).
-    fn count(&mut self, len: usize) -> Result<(), Code> {
-        let Frame { kind, stream, .. } = self.frame;
+    fn count(&mut self) -> Result<(), Code> {
+        let Frame { len, kind, stream, .. } = self.frame;
         match kind {
             DATA if len > 0 => self.earn(CALM_PER_FRAME),
             HEADERS if stream > self.last => self.earn(CALM_PER_FRAME),
@@ -222,19 +247,19 @@ impl Guard {
         Ok(())
     }
 
+    fn earn(&mut self, frames: u32) {
+        self.calm = self.calm.saturating_add(frames).min(CALM);
+    }
+
     /// Keeps track of who may still send (RFC 9113, section 5.1).
     fn follow_stream(&mut self) -> Result<(), Code> {
-        let Frame { kind, flags, stream } = self.frame;
+        let Frame { kind, flags, stream, .. } = self.frame;
         let opens = kind == HEADERS && stream > self.last;
         match kind {
-            HEADERS if opens => {
-                self.last = stream;
-                self.open.insert(stream);
-                if self.open.len() > MOST_OPEN {
-                    return Err(Code::EnhanceYourCalm);
-                }
-            }
-            DATA | HEADERS if stream != 0 && stream <= self.last && !self.open.contains(&stream) => {
+            HEADERS if opens => self.open(stream),
+            DATA | HEADERS
+                if (self.forgotten + 1..=self.last).contains(&stream) && !self.open.contains(&stream) =>
+            {
                 return Err(Code::StreamClosed);
             }
             RST_STREAM => drop(self.open.remove(&stream)),
@@ -242,7 +267,6 @@ impl Guard {
         }
         if kind == HEADERS {
             self.is_trailers = !opens;
-            self.block.clear();
         }
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
             self.open.remove(&stream);
@@ -250,34 +274,42 @@ impl Guard {
         Ok(())
     }
 
-    fn judge_payload(&mut self) -> Result<(), Code> {
-        match self.frame.kind {
-            SETTINGS => check_settings(&self.payload),
-            HEADERS | CONTINUATION => {
-                self.block.extend_from_slice(fragment(self.frame, &self.payload));
-                let ended = self.frame.flags & END_HEADERS != 0;
-                if ended && !self.is_trailers {
-                    if self.blocks.len() >= MOST_BLOCKS {
-                        self.blocks.pop_front();
-                    }
-                    self.blocks.push_back((self.last, self.block.len()));
-                }
-                if ended && self.is_trailers && field_block::has_pseudo_field(&self.block) {
-                    return Err(Code::Protocol);
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+    /// A stream that we have ended may stay half open for ever, as its client sees it: when there are too many, all are
+    /// left to the implementation behind us.
+    fn open(&mut self, stream: u32) {
+        if self.open.len() >= MOST_OPEN {
+            self.open.clear();
+            self.forgotten = self.last;
         }
+        self.last = stream;
+        self.open.insert(stream);
     }
-}
 
-/// Moves bytes to `into` until it has `most`; returns what is left.
-fn take<'a>(bytes: &'a [u8], most: usize, into: &mut Vec<u8>) -> &'a [u8] {
-    let count = most.saturating_sub(into.len()).min(bytes.len());
-    let (now, later) = bytes.split_at(count);
-    into.extend_from_slice(now);
-    later
+    fn judge_payload(&mut self) -> Result<(), Code> {
+        let Frame { kind, flags, .. } = self.frame;
+        match kind {
+            SETTINGS => return check_settings(&self.payload),
+            HEADERS => trim(flags, &mut self.payload),
+            _ => {}
+        }
+        if flags & END_HEADERS == 0 {
+            return Ok(());
+        }
+        if self.is_trailers {
+            return if field_block::has_pseudo_field(&self.payload) { Err(Code::Protocol) } else { Ok(()) };
+        }
+        if self.blocks.len() >= MOST_BLOCKS {
+            self.blocks.pop_front();
+        }
+        self.blocks.push_back((self.last, self.payload.len()));
+        Ok(())
+    }
+
+    /// Whether a field block was the last thing to arrive and cannot be decoded, when a decoder has refused it; what can be
+    /// decoded may still have a bad name or value in it.
+    fn last_block_is_broken(&self) -> bool {
+        matches!(self.frame.kind, HEADERS | CONTINUATION) && field_block::is_broken(&self.payload)
+    }
 }
 
 /// RFC 9113, sections 6.3 to 6.9: frames of a fixed length.
@@ -306,17 +338,13 @@ fn check_settings(payload: &[u8]) -> Result<(), Code> {
     Ok(())
 }
 
-/// The part of a HEADERS or CONTINUATION frame that belongs to the field block.
-fn fragment(frame: Frame, payload: &[u8]) -> &[u8] {
-    if frame.kind != HEADERS {
-        return payload;
-    }
-    let (padding, rest) = match payload.split_first() {
-        Some((padding, rest)) if frame.flags & PADDED != 0 => (usize::from(*padding), rest),
-        _ => (0, payload),
-    };
-    let begin = if frame.flags & WITH_PRIORITY != 0 { 5 } else { 0 };
-    rest.get(begin..rest.len().saturating_sub(padding)).unwrap_or_default()
+/// Leaves the part of a HEADERS frame that belongs to the field block (RFC 9113, section 6.2).
+fn trim(flags: u8, payload: &mut Vec<u8>) {
+    let is_padded = flags & PADDED != 0;
+    let padding = payload.first().filter(|_| is_padded).map_or(0, |padding| usize::from(*padding));
+    let before = usize::from(is_padded) + if flags & WITH_PRIORITY != 0 { 5 } else { 0 };
+    payload.truncate(payload.len().saturating_sub(padding));
+    payload.drain(..before.min(payload.len()));
 }
 
 #[cfg(test)]
@@ -331,11 +359,21 @@ mod tests {
         bytes
     }
 
+    const MOST_RESETS: u32 = 20;
+
+    /// Behind the preface and SETTINGS.
+    fn greeted() -> Guard {
+        let mut guard = Guard::new(MOST_RESETS);
+        let begin = [vec![0; PREFACE_LEN], frame(SETTINGS, 0, 0, &[])].concat();
+        assert_eq!(guard.inspect(&begin), Ok(()));
+        guard
+    }
+
     fn judge(frames: &[Vec<u8>]) -> Result<(), Code> {
         let bytes = [vec![0; PREFACE_LEN], frames.concat()].concat();
-        let mut whole = Guard::new();
+        let mut whole = Guard::new(MOST_RESETS);
         let result = whole.inspect(&bytes);
-        let mut piecemeal = Guard::new();
+        let mut piecemeal = Guard::new(MOST_RESETS);
         assert_eq!(bytes.chunks(1).try_for_each(|byte| piecemeal.inspect(byte)), result);
         result
     }
@@ -360,20 +398,113 @@ mod tests {
     }
 
     #[test]
+    fn streams_that_were_given_up_by_us_are_no_crime_of_the_client() {
+        let mut guard = greeted();
+        let stream = |number: usize| u32::try_from(number * 2 + 1).unwrap();
+        for number in 0..=MOST_OPEN {
+            assert_eq!(guard.inspect(&frame(HEADERS, END_HEADERS, stream(number), &[0x82])), Ok(()));
+        }
+        let data = |number: usize| frame(DATA, END_STREAM, stream(number), b"x");
+        assert_eq!(guard.inspect(&data(0)), Ok(()), "forgotten");
+        assert_eq!(guard.inspect(&data(MOST_OPEN)), Ok(()));
+        assert_eq!(guard.inspect(&data(MOST_OPEN)), Err(Code::StreamClosed), "not forgotten");
+    }
+
+    #[test]
     fn a_client_that_only_chatters_is_ended() {
-        let settings = frame(SETTINGS, 0, 0, &[]);
-        let mut guard = Guard::new();
-        let begin = [vec![0; PREFACE_LEN], settings].concat();
-        assert_eq!(guard.inspect(&begin), Ok(()));
         let ping = frame(PING, 0, 0, &[0; 8]);
         let chatter = |guard: &mut Guard| (0..).find(|_| guard.inspect(&ping).is_err()).unwrap();
+        let mut guard = greeted();
         assert_eq!(chatter(&mut guard), CALM - 1);
-        let mut guard = Guard::new();
-        assert_eq!(guard.inspect(&begin), Ok(()));
+        assert_eq!(guard.verdict(), Some(Code::EnhanceYourCalm));
+        let mut guard = greeted();
         assert_eq!((0..CALM / 2).try_for_each(|_| guard.inspect(&ping)), Ok(()));
         guard.set_time(3_600_000);
-        guard.note_sent(1 << 20);
+        assert_eq!(guard.note_sent(&frame(DATA, 0, 1, b"x").repeat(CALM as usize)), None);
         assert_eq!(chatter(&mut guard), CALM, "no more is saved up");
+    }
+
+    #[test]
+    fn each_message_that_a_client_is_sent_may_be_answered_by_windows_and_a_ping() {
+        let mut guard = greeted();
+        let message = frame(DATA, 0, 1, &[0; 30]);
+        let answer = [
+            frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+            frame(WINDOW_UPDATE, 0, 1, &[0; 4]),
+            frame(PING, 0, 0, &[0; 8]),
+        ];
+        for piece in message.repeat(CALM as usize).chunks(1_000) {
+            assert_eq!(guard.note_sent(piece), None);
+            let answers = piece.len().div_ceil(message.len());
+            assert_eq!((0..answers).try_for_each(|_| guard.inspect(&answer.concat())), Ok(()));
+        }
+    }
+
+    #[test]
+    fn answers_to_chatter_earn_nothing() {
+        let (ping, pong) = (frame(PING, 0, 0, &[0; 8]), frame(PING, ACK, 0, &[0; 8]));
+        let mut guard = greeted();
+        let begun = (0..).find(|_| {
+            let _ = guard.note_sent(&pong);
+            guard.inspect(&ping).is_err()
+        });
+        assert_eq!(begun, Some(CALM - 1));
+    }
+
+    #[test]
+    fn resets_are_counted_by_the_minute() {
+        let mut guard = greeted();
+        let code = |code: u8| frame(RST_STREAM, 0, 1, &[0, 0, 0, code]);
+        for minute in 0..10 {
+            guard.set_time(minute * MINUTE_MS);
+            assert_eq!(guard.note_sent(&code(0x1).repeat(MOST_RESETS as usize - 1)), None);
+            guard.note_reset();
+            // Those are not for anything that the client has done.
+            let blameless = [code(0x0), code(0x2), code(0x8)].concat();
+            assert_eq!(guard.note_sent(&blameless.repeat(MOST_RESETS as usize)), None);
+            assert_eq!(guard.verdict(), None, "minute {minute}");
+        }
+        let _ = guard.note_sent(&code(0x1));
+        assert_eq!(guard.verdict(), Some(Code::EnhanceYourCalm));
+    }
+
+    #[test]
+    fn only_a_goaway_is_corrected_and_only_after_a_block_that_cannot_be_decoded() {
+        let broken = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff, 0xff, 0xff, 0xff, 0xff]);
+        let goaway = frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 1]);
+        let look_alike = frame(DATA, 0, 1, &goaway);
+        let mut guard = greeted();
+        assert_eq!(guard.inspect(&broken), Ok(()));
+        assert_eq!(guard.note_sent(&look_alike), None);
+        assert_eq!(
+            guard.note_sent(&[look_alike.clone(), goaway.clone()].concat()),
+            Some(look_alike.len() + 13)
+        );
+        assert_eq!(guard.note_sent(&frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 2])), None);
+        assert_eq!(guard.inspect(&frame(PING, 0, 0, &[0; 8])), Ok(()));
+        assert_eq!(guard.note_sent(&goaway), None, "about something else");
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_little() {
+        let mut guard = greeted();
+        let long = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x82; 16_000]);
+        assert_eq!(guard.inspect(&long), Ok(()));
+        assert_eq!(guard.inspect(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x82])), Ok(()));
+        assert_eq!(guard.take_block_len(3), Some(1));
+        assert!(guard.blocks.is_empty(), "nobody asks for stream 1 after stream 3");
+        assert!(guard.payload.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn a_field_block_is_measured_without_padding_and_priority() {
+        let mut guard = greeted();
+        let flags = END_STREAM | PADDED | WITH_PRIORITY;
+        let padded = [&[3, 0, 0, 0, 0, 7][..], &[0x82; 10], &[0; 3]].concat();
+        let rest = frame(CONTINUATION, END_HEADERS, 1, &[0x82; 5]);
+        assert_eq!(guard.inspect(&[frame(HEADERS, flags, 1, &padded), rest].concat()), Ok(()));
+        assert_eq!(guard.take_block_len(1), Some(15));
+        assert_eq!(guard.take_block_len(1), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Rules of HTTP/2 (RFC 9113) that can be judged without a connection.
 
 mod field_block;
+mod frames;
 mod guard;
 mod huffman;
 

@@ -1,6 +1,5 @@
 //! Requests that clients send by HTTP/2.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,13 +11,14 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Progress;
+use ropeway_core::http2::Guard;
 
 use super::liveness::Liveness;
 use super::stream::{Kind, Stream};
 use super::text;
 use super::transport::Transport;
-use crate::connection::{Client, refused};
-use crate::exchange::{self, End, Exchange};
+use crate::connection::{Client, Farewell, refused};
+use crate::exchange::{self, After, End, Exchange};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
 use crate::worker::Worker;
@@ -26,9 +26,11 @@ use crate::worker::Worker;
 /// The nonce of a WebSocket handshake that we make of an extended CONNECT. It proves nothing (RFC 6455, section 10.3),
 /// and nobody sees its answer.
 const WEBSOCKET_KEY: &str = "cm9wZXdheSBoMiBzdHJlYW0=";
-const MINUTE_MS: u64 = 60_000;
 /// Streams that a client may have reset and that wait to be noticed.
 const MAX_PENDING_RESETS: usize = 32;
+/// Streams that the crate may reset in the life of a connection because of what a client does. How many in a minute is for
+/// [`Guard`] to count; but it does not see those that a client who reads nothing lets pile up.
+const MOST_ERRORS: usize = 10_000;
 /// Bytes of the dynamic table of a client's field blocks, by default (RFC 7541, section 4.2).
 const TABLE_SIZE: usize = 4096;
 /// How much longer than the block that it came in a head may be beside that: a byte can stand for 60 of the static table,
@@ -37,51 +39,36 @@ const EXPANSION: usize = 16;
 /// Bytes of responses that wait for a stream to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// What the streams of one connection have done.
-#[derive(Debug, Default)]
-struct Tally {
-    open: Cell<u32>,
-    /// Streams that were reset since the minute began.
-    resets: Cell<u32>,
-    /// The coarse time at which the last stream ended.
-    quiet_since_ms: Cell<u64>,
-}
-
-/// Serves a connection until it is closed.
-pub(crate) async fn serve(worker: Rc<Worker>, mut client: Client, limits: Http2Limits) {
+/// Serves a connection until it is to be closed, and says how.
+pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http2Limits) -> After {
     let due = client.slot.after(client.listener.timeouts.head_ms);
     client.local = client.local.or_else(|| client.link.local_address());
     let link = std::mem::replace(&mut client.link, Link::of_stream(Stream::closed()));
-    let transport = Transport::from_client(link, Rc::clone(&worker));
+    let guard = Guard::new(limits.max_resets_per_minute);
+    let transport = Transport::from_client(link, Rc::clone(worker), guard);
     let mut handshake = std::pin::pin!(builder(&limits).handshake(transport.clone()));
     let greeted = poll_fn(|cx| match handshake.as_mut().poll(cx) {
         Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(None),
+        Poll::Pending if transport.send(cx).is_err() => Poll::Ready(None),
         Poll::Pending => {
             client.slot.arm(due);
             Poll::Pending
         }
         Poll::Ready(greeted) => Poll::Ready(greeted.ok()),
     });
-    let Some(mut connection) = greeted.await else { return };
-    if let Some(counters) = client.counters(&worker) {
+    let Some(mut connection) = greeted.await else { return After::Close };
+    if let Some(counters) = client.counters(worker) {
         counters.http2.bump();
     }
-    let now_ms = client.slot.now_ms();
     let liveness = limits.keep_alive_interval_ms.and_then(|interval_ms| {
         let (pings, timeout_ms) = (connection.ping_pong()?, limits.keep_alive_timeout_ms);
-        Some(Liveness::new(pings, transport.clone(), interval_ms, timeout_ms, now_ms))
+        Some(Liveness::new(pings, transport.clone(), interval_ms, timeout_ms, client.slot.now_ms()))
     });
-    let mut served = Served {
-        connection,
-        transport,
-        liveness,
-        tally: Rc::default(),
-        minute_ends_ms: client.slot.after(MINUTE_MS),
-        limits,
-        is_closing: false,
-    };
-    served.tally.quiet_since_ms.set(now_ms);
-    poll_fn(|cx| served.poll(cx, &worker, &mut client)).await;
+    let mut served =
+        Served { connection, transport, liveness, quiet_since_ms: None, farewell: None, is_condemned: false };
+    let after = poll_fn(|cx| served.poll(cx, worker, client)).await;
+    client.link = served.transport.take_link();
+    after
 }
 
 fn builder(limits: &Http2Limits) -> Builder {
@@ -94,7 +81,7 @@ fn builder(limits: &Http2Limits) -> Builder {
         .max_header_list_size(limits.max_header_list)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_concurrent_reset_streams(limits.max_concurrent_streams as usize)
-        .max_local_error_reset_streams(Some(limits.max_resets_per_minute as usize))
+        .max_local_error_reset_streams(Some(MOST_ERRORS))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     builder
@@ -104,66 +91,80 @@ fn builder(limits: &Http2Limits) -> Builder {
 struct Served {
     connection: Connection<Transport, Bytes>,
     transport: Transport,
-    tally: Rc<Tally>,
     liveness: Option<Liveness>,
-    minute_ends_ms: u64,
-    limits: Http2Limits,
-    is_closing: bool,
+    /// The coarse time since which there is no stream.
+    quiet_since_ms: Option<u64>,
+    /// The client was told that no further streams are taken.
+    farewell: Option<Farewell>,
+    /// The client was told that nothing further is taken.
+    is_condemned: bool,
 }
 
 impl Served {
-    fn poll(&mut self, cx: &mut Context<'_>, worker: &Rc<Worker>, client: &mut Client) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, worker: &Rc<Worker>, client: &mut Client) -> Poll<After> {
         loop {
-            self.enforce(worker, client);
             if worker.must_abort() {
-                return Poll::Ready(());
+                return Poll::Ready(After::Close);
             }
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(worker, client, request, respond),
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(client = %client.arrival.peer, %error, "HTTP/2 connection failed");
-                    return Poll::Ready(());
+                    return Poll::Ready(After::Linger);
                 }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return self.wait(worker, client),
+                Poll::Ready(None) => return Poll::Ready(After::Linger),
+                Poll::Pending if self.must_end(worker, client) => {}
+                Poll::Pending => return self.wait(cx, client),
             }
         }
     }
 
-    /// Ends what goes on for too long or does too much.
-    fn enforce(&mut self, worker: &Worker, client: &Client) {
-        if self.tally.resets.get() > self.limits.max_resets_per_minute {
-            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        }
-        if client.slot.has_passed(self.minute_ends_ms) {
-            self.minute_ends_ms = client.slot.after(MINUTE_MS);
-            self.tally.resets.set(0);
-        }
-        if !self.is_closing && !client.may_continue(worker) {
-            self.is_closing = true;
+    /// Begins to end what went on for long enough, or does too much. Whether the client has to be told so now.
+    fn must_end(&mut self, worker: &Worker, client: &Client) -> bool {
+        let now_ms = client.slot.now_ms();
+        let quiet_since_ms = match self.quiet_since_ms {
+            _ if self.connection.has_streams() => None,
+            since_ms => Some(since_ms.unwrap_or(now_ms)),
+        };
+        self.quiet_since_ms = quiet_since_ms;
+        if let Some(code) = self.transport.verdict().filter(|_| !self.is_condemned) {
+            self.is_condemned = true;
+            self.connection.abrupt_shutdown(Reason::from(code as u32));
+        } else if self.farewell.is_none()
+            && (!client.may_continue(worker)
+                || self.idle_at(client).is_some_and(|idle_at| client.slot.has_passed(idle_at)))
+        {
             self.connection.graceful_shutdown();
+        } else {
+            return false;
         }
+        self.farewell = Some(Farewell::new(client, self.transport.delivered()));
+        true
     }
 
-    fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<()> {
-        if self.liveness.as_mut().is_some_and(|peer| !peer.is_alive(client.slot.now_ms())) {
-            return Poll::Ready(());
+    /// When the connection has had no stream for too long.
+    fn idle_at(&self, client: &Client) -> Option<u64> {
+        Some(self.quiet_since_ms?.saturating_add(client.listener.timeouts.idle_ms))
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>, client: &Client) -> Poll<After> {
+        let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.is_alive(client.slot.now_ms()));
+        if !is_alive || self.transport.send(cx).is_err() {
+            return Poll::Ready(After::Close);
         }
-        let ping_at = self.liveness.as_ref().map_or(u64::MAX, Liveness::due_ms);
-        let mut due = self.minute_ends_ms.min(ping_at);
-        if self.tally.open.get() == 0 {
-            let idle_at = self.tally.quiet_since_ms.get().saturating_add(client.listener.timeouts.idle_ms);
-            let idle_at = worker.idle_close_at().map_or(idle_at, |close_at| idle_at.min(close_at));
-            if client.slot.has_passed(idle_at) {
-                if self.is_closing {
-                    return Poll::Ready(());
+        let end = match &mut self.farewell {
+            // Streams that are under way have deadlines of their own.
+            Some(_) if self.quiet_since_ms.is_none() => None,
+            Some(farewell) => {
+                if farewell.is_over(client, || self.transport.delivered()) {
+                    return Poll::Ready(After::Linger);
                 }
-                self.is_closing = true;
-                self.connection.graceful_shutdown();
+                Some(farewell.due_ms())
             }
-            due = due.min(idle_at.max(client.slot.now_ms()));
-        }
-        client.slot.arm(due);
+            None => self.idle_at(client),
+        };
+        let ping_at = self.liveness.as_ref().map(Liveness::due_ms);
+        client.slot.arm(end.into_iter().chain(ping_at).min().unwrap_or(u64::MAX));
         Poll::Pending
     }
 
@@ -178,25 +179,25 @@ impl Served {
         let request = Request::from_parts(parts, ());
         let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
         let kind = if protocol.is_some() { Kind::Tunnel } else { Kind::Request };
-        let mut head = Vec::with_capacity(512);
-        if text::write_request(&request, protocol, WEBSOCKET_KEY, &mut head).is_err() {
+        let head = &mut worker.scratch.borrow_mut().output;
+        head.clear();
+        let block = self.transport.take_block_len(body.stream_id().as_u32());
+        if text::write_request(&request, protocol, WEBSOCKET_KEY, head).is_err() {
             respond.send_reset(Reason::PROTOCOL_ERROR);
+            client.count_end(EndReason::BadRequest);
             return;
         }
-        let has_body = !body.is_end_stream() && kind == Kind::Request;
-        let block = self.transport.take_block_len(body.stream_id().as_u32());
         if is_bomb(head.len(), block) {
             // Without an answer, which a client that opens no window would leave with us.
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);
             client.count_end(EndReason::HeadTooLarge);
-            self.tally.resets.set(self.tally.resets.get() + 1);
             return;
         }
-        let link = Link::of_stream(Stream::from_client(body, respond, kind));
-        let stream = client.for_stream(worker, link);
-        let tally = Rc::clone(&self.tally);
-        tally.open.set(tally.open.get() + 1);
-        tokio::task::spawn_local(run(Rc::clone(worker), stream, head, has_body, Running(tally)));
+        let has_body = !body.is_end_stream() && kind == Kind::Request;
+        let mut stream = client.for_stream(worker, Link::of_stream(Stream::from_client(body, respond, kind)));
+        let exchange = receive(worker, &mut stream, head, has_body);
+        let transport = self.transport.clone();
+        tokio::task::spawn_local(run(Rc::clone(worker), stream, exchange, transport));
     }
 }
 
@@ -207,9 +208,7 @@ fn is_bomb(head: usize, block: Option<usize>) -> bool {
 }
 
 /// One stream's exchange.
-async fn run(worker: Rc<Worker>, mut client: Client, head: Vec<u8>, has_body: bool, running: Running) {
-    let mut exchange = receive(&worker, &mut client, &head, has_body);
-    drop(head);
+async fn run(worker: Rc<Worker>, mut client: Client, mut exchange: Box<Exchange>, transport: Transport) {
     poll_fn(|cx| {
         client.slot.register(cx.waker());
         Poll::Ready(())
@@ -217,9 +216,8 @@ async fn run(worker: Rc<Worker>, mut client: Client, head: Vec<u8>, has_body: bo
     .await;
     poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
     if matches!(exchange.end.reason, EndReason::ClientClosed) {
-        running.0.resets.set(running.0.resets.get() + 1);
+        transport.note_reset();
     }
-    running.0.quiet_since_ms.set(client.slot.now_ms());
     worker.give_exchange(exchange);
     client.link.clear(&worker.buffers);
 }
@@ -238,14 +236,5 @@ fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) ->
             let end = End::new(error.reason(), Stage::Receive).with_detail(error.detail());
             refused(exchange, end)
         }
-    }
-}
-
-/// A stream that is counted as open.
-struct Running(Rc<Tally>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
     }
 }

@@ -1,7 +1,7 @@
 //! A connection as the `h2` crate reads and writes it.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,8 +9,13 @@ use std::task::{Context, Poll, ready};
 use ropeway_core::http2::{Code, Guard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::buffers::Pending;
+use crate::http2::Stream;
 use crate::link::Link;
 use crate::worker::Worker;
+
+/// Bytes of frames that are sent at once, however many they are. What is longer is not copied first.
+const BATCH: usize = 16 * 1024;
 
 /// A link that carries HTTP/2 frames. A clone is the same one: the crate keeps what it reads and writes to itself.
 #[derive(Clone)]
@@ -21,20 +26,23 @@ struct Carrier {
     worker: Rc<Worker>,
     /// Judges what a client sends.
     guard: Option<Guard>,
+    /// Frames for a client that were written in this turn of its connection.
+    batch: Pending,
 }
-
-/// What a GOAWAY frame without more to say begins with: its length, type, flags and stream (RFC 9113, section 6.8).
-const GOAWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
 
 impl Transport {
     /// To a server.
     pub fn to_server(link: Link, worker: Rc<Worker>) -> Self {
-        Self(Rc::new(RefCell::new(Carrier { link, worker, guard: None })))
+        Self::new(link, worker, None)
     }
 
-    /// From a client, who is judged.
-    pub fn from_client(link: Link, worker: Rc<Worker>) -> Self {
-        Self(Rc::new(RefCell::new(Carrier { link, worker, guard: Some(Guard::new()) })))
+    /// From a client, who is judged. What is written waits for [`Self::send`].
+    pub fn from_client(link: Link, worker: Rc<Worker>, guard: Guard) -> Self {
+        Self::new(link, worker, Some(guard))
+    }
+
+    fn new(link: Link, worker: Rc<Worker>, guard: Option<Guard>) -> Self {
+        Self(Rc::new(RefCell::new(Carrier { link, worker, guard, batch: Pending::default() })))
     }
 
     /// Bytes that the peer has sent.
@@ -47,39 +55,39 @@ impl Transport {
         self.0.borrow().link.delivered()
     }
 
-    /// Bytes of the field block that opened a client's stream. To be asked once.
+    /// Bytes of the field block that opened a client's stream. To be asked in the order of streams.
     pub fn take_block_len(&self, stream: u32) -> Option<usize> {
         self.0.borrow_mut().guard.as_mut()?.take_block_len(stream)
+    }
+
+    /// Notes that a client has given a stream up.
+    pub fn note_reset(&self) {
+        if let Some(guard) = &mut self.0.borrow_mut().guard {
+            guard.note_reset();
+        }
+    }
+
+    /// Why a client's connection has to end, if it has to. Nothing more is heard from it then.
+    pub fn verdict(&self) -> Option<Code> {
+        self.0.borrow().guard.as_ref().and_then(Guard::verdict)
+    }
+
+    /// Sends what was written, as far as the client takes it. To be called at the end of each turn of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of the link.
+    pub fn send(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.0.borrow_mut().send_batch(cx, &[])
+    }
+
+    /// The link, once the connection is over.
+    pub fn take_link(&self) -> Link {
+        std::mem::replace(&mut self.0.borrow_mut().link, Link::of_stream(Stream::closed()))
     }
 }
 
 impl Carrier {
-    /// Looks at what has arrived. A client that breaks a rule is told so, and heard no further.
-    fn judge(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
-        let Some(guard) = &mut self.guard else { return Ok(()) };
-        guard.set_time(self.worker.deadlines.now_ms());
-        let Err(code) = guard.inspect(bytes) else { return Ok(()) };
-        let (last, code) = (guard.last_stream().to_be_bytes(), code as u32);
-        let frame = [&GOAWAY[..], &last, &code.to_be_bytes()].concat();
-        self.link.send(cx, &frame, &[], &self.worker.buffers)?;
-        Err(io::Error::new(io::ErrorKind::InvalidData, h2::Error::from(h2::Reason::from(code))))
-    }
-
-    /// The crate calls a field block that it cannot decode a protocol error. It is a compression error (RFC 9113, section
-    /// 4.3), and the frame that ends the connection says so.
-    fn correct(&mut self, frames: &[u8]) -> Option<Vec<u8>> {
-        let guard = self.guard.as_mut()?;
-        guard.note_sent(frames.len());
-        let at = frames.len().checked_sub(GOAWAY.len() + 8)?;
-        let (head, code_at) = (frames.get(at..at + GOAWAY.len())?, frames.len() - 4);
-        let wrong = (Code::Protocol as u32).to_be_bytes();
-        if head != GOAWAY || frames.get(code_at..)? != wrong || !guard.last_block_is_broken() {
-            return None;
-        }
-        let code = (Code::Compression as u32).to_be_bytes();
-        Some([frames.get(..code_at)?, &code].concat())
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let Self { link, worker, .. } = self;
@@ -94,22 +102,67 @@ impl Carrier {
             buffer.put_slice(link.inbox.as_slice().get(..count).unwrap_or_default());
             link.inbox.consume(count, &worker.buffers);
         }
-        Poll::Ready(self.judge(cx, buffer.filled().get(before..).unwrap_or_default()))
+        if self.is_bearable(buffer.filled().get(before..).unwrap_or_default()) {
+            return Poll::Ready(Ok(()));
+        }
+        // Whoever polls the connection asks for the verdict after that.
+        buffer.set_filled(before);
+        Poll::Pending
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_flush(cx))?;
-        let corrected = self.correct(bytes);
-        self.link.send(cx, corrected.as_deref().unwrap_or(bytes), &[], &self.worker.buffers)?;
-        Poll::Ready(Ok(bytes.len()))
+    /// Looks at what has arrived.
+    fn is_bearable(&mut self, bytes: &[u8]) -> bool {
+        let Some(guard) = &mut self.guard else { return true };
+        guard.set_time(self.worker.deadlines.now_ms());
+        guard.inspect(bytes).is_ok()
+    }
+
+    /// Takes frames, as soon as those before are out of the way.
+    fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.link.poll_flush(cx, &self.worker.buffers))?;
+        let corrected = self.follow(head);
+        self.follow(body);
+        for part in [corrected.as_deref().unwrap_or(head), body] {
+            if self.batch.len() + part.len() > BATCH {
+                self.send_batch(cx, part)?;
+            } else {
+                self.batch.append(part, &self.worker.buffers);
+            }
+        }
+        Poll::Ready(Ok(head.len() + body.len()))
+    }
+
+    /// Shows the guard what a client is sent. Gives what has to be sent instead: the crate calls a field block that it cannot
+    /// decode a protocol error. It is a compression error (RFC 9113, section 4.3), and the frame that ends the connection
+    /// says so.
+    fn follow(&mut self, frames: &[u8]) -> Option<Vec<u8>> {
+        let at = self.guard.as_mut()?.note_sent(frames)?;
+        let mut corrected = frames.to_vec();
+        corrected.get_mut(at..at + 4)?.copy_from_slice(&(Code::Compression as u32).to_be_bytes());
+        Some(corrected)
+    }
+
+    /// Sends what was gathered, then `rest`.
+    fn send_batch(&mut self, cx: &mut Context<'_>, rest: &[u8]) -> io::Result<()> {
+        let Self { link, worker, batch, .. } = self;
+        if !batch.is_empty() || !rest.is_empty() {
+            link.send(cx, batch.as_slice(), rest, &worker.buffers)?;
+            batch.clear(&worker.buffers);
+        }
+        Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The crate flushes after each frame of some length.
+        if self.guard.is_none() {
+            self.send_batch(cx, &[])?;
+        }
         self.link.poll_flush(cx, &self.worker.buffers)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_flush(cx))?;
+        self.send_batch(cx, &[])?;
+        ready!(self.link.poll_flush(cx, &self.worker.buffers))?;
         Poll::Ready(self.link.shutdown_write(cx))
     }
 }
@@ -126,7 +179,21 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, bytes)
+        self.0.borrow_mut().poll_write(cx, bytes, &[])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The crate has two parts at most: what it has gathered, and the payload of a frame behind that.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let part = |at: usize| parts.get(at).map(|part| &**part).unwrap_or_default();
+        self.0.borrow_mut().poll_write(cx, part(0), part(1))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,5 +208,6 @@ impl AsyncWrite for Transport {
 impl Drop for Carrier {
     fn drop(&mut self) {
         self.link.clear(&self.worker.buffers);
+        self.batch.clear(&self.worker.buffers);
     }
 }

@@ -4,7 +4,7 @@
 //! before has failed, or has not answered within 250 ms, and the first to connect wins.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,18 +33,26 @@ pub(crate) struct Race {
     running: Vec<Socket>,
     next_at: u64,
     give_up_at: u64,
+    /// How many descriptors the process may have open for this connection to be one of them.
+    descriptors: u32,
     last_failure: EndReason,
 }
 
 impl Race {
     /// Nothing is opened before the first poll.
-    pub fn new(endpoints: Arc<Vec<Endpoint>>, slot: &DeadlineSlot, timeout_ms: u64) -> Self {
+    pub fn new(
+        endpoints: Arc<Vec<Endpoint>>,
+        slot: &DeadlineSlot,
+        timeout_ms: u64,
+        descriptors: u32,
+    ) -> Self {
         Self {
             endpoints,
             started: 0,
             running: Vec::with_capacity(1),
             next_at: 0,
             give_up_at: slot.after(timeout_ms),
+            descriptors,
             last_failure: EndReason::ServerUnresolved,
         }
     }
@@ -70,7 +78,7 @@ impl Race {
             match self.endpoints.get(self.started) {
                 Some(endpoint) => {
                     self.started += 1;
-                    match open(endpoint) {
+                    match open(endpoint, self.descriptors) {
                         Ok(socket) => self.running.push(socket),
                         Err(error) => self.last_failure = reason(&error),
                     }
@@ -103,18 +111,19 @@ impl Race {
 }
 
 /// A connection that is being opened.
-fn open(endpoint: &Endpoint) -> io::Result<Socket> {
+fn open(endpoint: &Endpoint, descriptors: u32) -> io::Result<Socket> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (fd, connected) = match endpoint {
         Endpoint::Tcp(address) => {
             let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-            let fd = socket_with(family, SocketType::STREAM, flags, None)?;
+            let fd = unless_scarce(socket_with(family, SocketType::STREAM, flags, None)?, descriptors)?;
             set_tcp_nodelay(&fd, true)?;
             let connected = connect(&fd, address);
             (fd, connected)
         }
         Endpoint::Unix(path) => {
             let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let fd = unless_scarce(fd, descriptors)?;
             let connected = connect(&fd, &SocketAddrUnix::new(&**path)?);
             (fd, connected)
         }
@@ -123,6 +132,13 @@ fn open(endpoint: &Endpoint) -> io::Result<Socket> {
         Ok(()) | Err(Errno::INPROGRESS) => Socket::watched(fd),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Gives a descriptor back that others need more. The kernel hands out the lowest free number, so that about as many are
+/// open as the number says.
+fn unless_scarce(fd: OwnedFd, descriptors: u32) -> io::Result<OwnedFd> {
+    let is_scarce = u32::try_from(fd.as_raw_fd()).is_ok_and(|number| number >= descriptors);
+    if is_scarce { Err(Errno::MFILE.into()) } else { Ok(fd) }
 }
 
 /// Has the kernel end a TCP connection whose peer shows no sign of life for so long: it is asked for one after a third of

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::EndReason;
@@ -81,6 +82,13 @@ impl Destination {
     }
 }
 
+fn race(destination: &Destination, worker: &Worker, slot: &DeadlineSlot) -> Race {
+    let most = worker.view().snapshot.server_descriptors;
+    let clients = worker.shared.open.load(Relaxed);
+    let descriptors = most.map_or(u32::MAX, |most| most.saturating_add(clients));
+    Race::new(destination.live.endpoints(), slot, destination.connect_ms, descriptors)
+}
+
 /// A connection that is being opened, up to the point where HTTP begins.
 pub(crate) struct Connecting {
     destination: Destination,
@@ -95,7 +103,7 @@ type Waited<T> = Pin<Box<dyn Future<Output = Result<T, EndReason>>>>;
 impl Connecting {
     /// Nothing is opened before the first poll.
     pub fn new(destination: Destination, worker: &Worker, slot: &DeadlineSlot) -> Self {
-        let race = Race::new(destination.live.endpoints(), slot, destination.connect_ms);
+        let race = race(&destination, worker, slot);
         Self { destination, began_us: worker.shared.clock.now_us(), race, rest: None }
     }
 
@@ -111,7 +119,12 @@ impl Connecting {
         slot: &DeadlineSlot,
     ) -> Poll<Result<Link, EndReason>> {
         if self.rest.is_none() {
-            let link = ready!(self.race.poll(cx, slot))?;
+            let mut raced = ready!(self.race.poll(cx, slot));
+            if matches!(raced, Err(EndReason::LocalResources)) && worker.view().close_idle() {
+                self.race = race(&self.destination, worker, slot);
+                raced = ready!(self.race.poll(cx, slot));
+            }
+            let link = raced?;
             if self.destination.tls.is_none() && self.destination.preamble.is_empty() {
                 self.count(worker);
                 return Poll::Ready(Ok(link));

@@ -122,9 +122,14 @@ impl Pool {
     pub fn close(&self, live: &ServerLive, worker: usize) {
         self.closed.set(true);
         self.multiplexer.close();
-        for _ in self.idle.borrow_mut().drain(..) {
-            count_out(live, worker);
-        }
+        self.close_idle(live, worker);
+    }
+
+    /// Closes what is idle and serves one request at a time. Whether there was any.
+    pub fn close_idle(&self, live: &ServerLive, worker: usize) -> bool {
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        idle.iter().for_each(|_| count_out(live, worker));
+        !idle.is_empty()
     }
 
     fn is_usable(&self, idle: &Idle, rules: &KeepAlive, live: &ServerLive, now_ms: u64) -> bool {

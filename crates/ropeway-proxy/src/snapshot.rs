@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Most client connections of the whole process at one time.
     pub max_connections: u32,
+    /// How many descriptors, beside one for each client, may be open for one more connection to a server; `None` is no
+    /// limit. So that clients with many streams leave some for new clients, and for the operator.
+    pub server_descriptors: Option<u32>,
     /// Most requests in flight in the whole process at one time; `None` is unlimited.
     pub max_requests: Option<u32>,
     /// The access log; `None` switches it off.

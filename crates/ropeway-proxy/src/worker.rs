@@ -288,6 +288,17 @@ impl View {
             .collect()
     }
 
+    /// Closes the idle connections to all servers, so that their descriptors serve others. Whether there were any.
+    pub fn close_idle(&self) -> bool {
+        let mut closed = false;
+        self.each_pool(|pool, upstream, index| {
+            if let Some(server) = upstream.servers.get(index) {
+                closed |= pool.close_idle(&server.live, self.worker);
+            }
+        });
+        closed
+    }
+
     fn close_what_is_gone(&self, new: &Self, worker: &Worker) {
         self.each_pool(|pool, upstream, index| {
             let kept = new.upstreams.iter().flat_map(|view| &view.pools).any(|other| Rc::ptr_eq(other, pool));

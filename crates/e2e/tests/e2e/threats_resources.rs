@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use ropeway_e2e::h2;
 use ropeway_e2e::trace::Trace;
 use ropeway_e2e::{Connection, Gate, Lab, Load, Origin, Running, SlowReaders, eventually, reply};
 use rustix::process::Signal;
@@ -126,6 +127,40 @@ fn threat_46_at_the_cap_the_answer_is_fast_and_the_admin_port_works() {
             client.connect().try_get("/").ok().filter(|response| response.status == 200)
         });
     }
+}
+
+/// A connection of HTTP/2 can ask for more connections to servers than there are descriptors.
+#[test]
+fn threat_46_many_streams_leave_descriptors_for_the_operator_and_for_new_clients() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::answering(move |_| {
+        held.wait();
+        reply(200, &[], "ok")
+    });
+    ropeway_e2e::descriptors::allow(2_000);
+    let lab =
+        Lab::new().origin(origin).with("http2 = { prior_knowledge = true }", "", "").descriptors(600).start();
+    let mut clients: Vec<_> = (0..6).map(|_| h2::Connection::open(&lab.client())).collect();
+    let streams: Vec<Vec<u32>> = clients
+        .iter_mut()
+        .map(|client| (0..100).map(|_| client.start(h2::Block::get("/"))).collect())
+        .collect();
+    eventually("more than fit are refused", || {
+        let refused = lab.admin().metric("ropeway_request_ends_total", &[("reason", "local_resources")]);
+        (refused > 0.0).then_some(())
+    });
+    let _ = lab.admin().get("/healthz").expect(200);
+    let _ = lab.client().get("/").expect(503);
+    gate.open();
+    let mut statuses = Vec::new();
+    for (client, streams) in clients.iter_mut().zip(streams) {
+        statuses.extend(streams.into_iter().map(|stream| client.response(stream).status));
+    }
+    let served = statuses.iter().filter(|status| **status == 200).count();
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(served >= 200, "only {served} of {} are served", statuses.len());
+    let _ = lab.client().get("/").expect(200);
 }
 
 /// The thread that accepts: the one that a trace of a request shows is found by its name.

@@ -67,13 +67,15 @@ pub fn compile(
     let listeners = config.listeners.iter().map(|listener| Arc::new(compiler.listener(listener))).collect();
     let upstreams = config.upstreams.iter().map(|upstream| Arc::new(compiler.upstream(upstream))).collect();
     let routes = compiler.routes(&config.routes, &positions(config));
+    let max_connections = process::max_connections(config.limits.connections, surroundings.descriptors);
     let snapshot = Snapshot {
         generation: surroundings.generation,
         listeners,
         table: route::table(&config.routes),
         routes,
         upstreams,
-        max_connections: process::max_connections(config.limits.connections, surroundings.descriptors),
+        max_connections,
+        server_descriptors: process::server_descriptors(max_connections, surroundings.descriptors),
         max_requests: config.limits.requests,
         access_log: config.log.access.as_ref().map(|access| LogTarget {
             destination: surroundings.log_destination,

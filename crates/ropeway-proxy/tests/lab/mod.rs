@@ -43,6 +43,7 @@ pub fn same_again(runtime: &Runtime) -> Snapshot {
         upstreams: old.upstreams.clone(),
         max_connections: old.max_connections,
         max_requests: old.max_requests,
+        server_descriptors: old.server_descriptors,
         access_log: old.access_log,
         challenges: Arc::clone(&old.challenges),
     }
@@ -85,6 +86,7 @@ fn snapshot(origins: &[SocketAddr], access_log: Option<LogTarget>, clock: Clock)
         upstreams: vec![Arc::new(upstream(origins, clock))],
         max_connections: 1000,
         max_requests: None,
+        server_descriptors: None,
         access_log,
         challenges: Arc::default(),
     }

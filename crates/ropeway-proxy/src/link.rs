@@ -168,6 +168,14 @@ impl Link {
         }
     }
 
+    /// Sees to what arrives while nobody reads it, so that it takes no more memory than it has bytes. Only on a stream;
+    /// elsewhere it waits in the socket.
+    pub fn gather(&mut self, cx: &mut Context<'_>) {
+        if let Transport::Stream(stream) = &mut self.transport {
+            stream.gather(cx);
+        }
+    }
+
     /// Writes what waits.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<()>> {

@@ -174,7 +174,10 @@ impl Pump {
             // Where the end is known to come next, it goes along with the last piece.
             if self.done || !from.is_at_end() || !to.outbox.is_empty() {
                 match to.poll_flush(cx, &worker.buffers) {
-                    Poll::Pending => return self.wait(Waiting::Sink, worker),
+                    Poll::Pending => {
+                        from.gather(cx);
+                        return self.wait(Waiting::Sink, worker);
+                    }
                     Poll::Ready(flushed) => flushed.map_err(PumpError::Sink)?,
                 }
             }

@@ -678,6 +678,51 @@ mod limits {
         let _ = client.receive().expect(200).expect_body("all of it");
     }
 
+    /// The crate that speaks HTTP/2 keeps each piece by itself, at a price, and ends a connection with too many of them.
+    #[test]
+    fn small_pieces_wait_for_a_server_that_does_not_read() {
+        let (lab, _server, mut connection) = met(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        let mut client = Connection::open(&lab.client());
+        let streams: Vec<u32> = (0..8).map(|_| client.start_with_body(Block::post("/"))).collect();
+        let body = small_pieces();
+        for ours in &streams {
+            let frames: Vec<_> = body.iter().map(|piece| data(*ours, piece.as_str())).collect();
+            frames.chunks(100).for_each(|frames| assert!(client.try_send(frames), "the connection is ended"));
+            client.finish(*ours);
+            client.round_trip();
+        }
+        assert_eq!(client.goaways, []);
+        for _ in &streams {
+            let stream = connection.next_call();
+            connection.send(&[window_update(stream, 100_000)]);
+            assert!(connection.whole(stream).text() == body.concat());
+            connection.answer(stream, "");
+        }
+        streams.iter().for_each(|ours| drop(client.response(*ours).expect(200)));
+    }
+
+    #[test]
+    fn small_pieces_wait_for_a_client_that_does_not_read() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        let mut client = Connection::open_with(&lab.client(), &[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        let ours = client.start(Block::get("/"));
+        let (stream, _) = connection.next_request();
+        connection.begin(stream, Block::response("200"));
+        let body = small_pieces();
+        let frames: Vec<_> = body.iter().map(|piece| data(stream, piece.as_str())).collect();
+        frames.chunks(100).for_each(|frames| connection.send(frames));
+        connection.send(&[headers(stream, Block::of(&[("x-sum", "42")])).end()]);
+        connection.round_trip();
+        client.send(&[window_update(ours, 100_000)]);
+        let response = client.response(ours).expect(200).expect_body(&body.concat());
+        assert_eq!(response.body.trailers, [("x-sum".to_owned(), "42".to_owned())]);
+    }
+
+    /// As many as a window of 64 KiB holds.
+    fn small_pieces() -> Vec<String> {
+        (0..1_600).map(|number| format!("the piece {number:029}")).collect()
+    }
+
     /// Or one client that does not read would have the proxy take in whatever a server has to say.
     #[test]
     fn a_client_that_does_not_read_holds_the_server_back() {

@@ -28,6 +28,11 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// Bytes of a request body that wait for a stream to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// Bytes that small DATA frames may cost beside their own until they are taken, on all streams together. Beyond it the crate
+/// gives up the connection with all that is on it, so this is to be out of reach for a server that means well: streams whose
+/// clients do not read gather theirs.
+const DATA_FRAME_BUDGET: usize = 64 * 1024 * 1024;
+
 /// How long the kernel waits for a sign of life of the server's. PING could ask for one as well, but common servers of gRPC
 /// take a few of them within five minutes for an attack.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
@@ -73,6 +78,7 @@ pub(crate) async fn greet(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_LIST)
+        .data_frame_budget(DATA_FRAME_BUDGET)
         .initial_max_send_streams(0)
         .max_send_buffer_size(SEND_BUFFER);
     let (requests, mut connection) = builder.handshake(transport.clone()).await?;

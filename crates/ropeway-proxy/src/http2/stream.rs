@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -17,6 +17,11 @@ use ropeway_core::http1::Head;
 use super::client::Lease;
 use super::text::{self, Untranslatable};
 
+/// Pieces of a body below this size are gathered, in bytes.
+const SMALL: usize = 1024;
+/// Bytes of what was gathered that are one piece again.
+const PIECE: usize = 16 * 1024;
+
 /// A stream. What is written to it first is the text of a head, then the body; reading a response begins with the text
 /// of its head, too. What was written last is held back until it is known whether it is the end.
 pub(crate) struct Stream {
@@ -25,6 +30,10 @@ pub(crate) struct Stream {
     held: Held,
     /// What was received and not read yet.
     unread: Bytes,
+    /// What follows it, see [`Self::gather`].
+    gathered: BytesMut,
+    /// Whether more is to be gathered.
+    gathers: bool,
     /// Trailers that followed the body, as a section of HTTP/1.1.
     trailers: Option<Vec<u8>>,
     /// What is to follow once everything before it has been written.
@@ -88,6 +97,8 @@ impl Stream {
             sending,
             held: Held::Nothing,
             unread: Bytes::new(),
+            gathered: BytesMut::new(),
+            gathers: true,
             trailers: None,
             ending: None,
             kind,
@@ -106,12 +117,13 @@ impl Stream {
                         self.receiving = Receiving::Body(body);
                     }
                 }
-                Receiving::Body(body) => match ready!(body.poll_data(cx)) {
+                Receiving::Body(body) => match ready!(poll_piece(cx, body, &mut self.gathered)) {
                     Some(Ok(data)) => {
                         // The window that this piece took is free for the next one as soon as the piece is ours: one
                         // is all that a stream holds.
                         let _ = body.flow_control().release_capacity(data.len());
                         self.unread = data;
+                        self.gathers = true;
                     }
                     Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                     None => {
@@ -133,11 +145,24 @@ impl Stream {
         Poll::Ready(Ok(count))
     }
 
+    /// Puts small pieces of the body together that nobody reads now: the `h2` crate keeps each by itself, which costs a few
+    /// hundred bytes, and ends the connection when that becomes too much. Larger ones are better left where they are. What
+    /// is gathered takes up the window until it is read.
+    pub fn gather(&mut self, cx: &mut Context<'_>) {
+        let Receiving::Body(body) = &mut self.receiving else { return };
+        while self.gathers
+            && let Poll::Ready(Some(Ok(data))) = body.poll_data(cx)
+        {
+            self.gathers = data.len() < SMALL;
+            self.gathered.extend_from_slice(&data);
+        }
+    }
+
     /// Whether everything was read, and no trailers follow.
     pub fn is_at_end(&self) -> bool {
         let ended = match &self.receiving {
             Receiving::Head(_) => false,
-            Receiving::Body(body) => body.is_end_stream(),
+            Receiving::Body(body) => self.gathered.is_empty() && body.is_end_stream(),
             Receiving::End => self.trailers.is_none(),
         };
         ended && self.unread.is_empty()
@@ -308,6 +333,22 @@ fn as_answer_to_connect(response: &mut Response<()>) {
     } else if response.status().is_success() {
         *response.status_mut() = StatusCode::BAD_GATEWAY;
     }
+}
+
+/// The next piece of a body, what was gathered first.
+fn poll_piece(
+    cx: &mut Context<'_>,
+    body: &mut RecvStream,
+    gathered: &mut BytesMut,
+) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    if gathered.is_empty() {
+        return body.poll_data(cx);
+    }
+    let piece = gathered.split_to(gathered.len().min(PIECE)).freeze();
+    if gathered.is_empty() {
+        *gathered = BytesMut::new();
+    }
+    Poll::Ready(Some(Ok(piece)))
 }
 
 /// The next head of a response, as text; with the final one, its body.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use ropeway_e2e::h2::frame::{code::*, data, reset, setting, settings, window_update};
 use ropeway_e2e::h2::rules::{expect_going_on, holding_origin, lab};
-use ropeway_e2e::h2::{Block, Connection};
-use ropeway_e2e::{Gate, Origin, Running, eventually, reply};
+use ropeway_e2e::h2::{Block, Connection, Listener};
+use ropeway_e2e::lab::file;
+use ropeway_e2e::{Gate, Lab, Origin, Running, eventually, reply};
 
 /// An origin that answers `/N` with N bytes of which each tells its place.
 fn sized() -> Origin {
@@ -236,15 +237,18 @@ fn data_beyond_the_window_of_a_stream_is_an_error() {
 /// RFC 9113 section 6.9.1: more than the window of the connection allows.
 #[test]
 fn data_beyond_the_window_of_the_connection_is_an_error() {
-    let lab = lab(holding_origin())
-        .with(
-            "http2 = { prior_knowledge = true, stream_window = \"64KiB\", connection_window = \"64KiB\" }",
-            "",
-            "",
-        )
-        .start();
+    let server = Listener::new();
+    let http2 =
+        "http2 = { prior_knowledge = true, stream_window = \"64KiB\", connection_window = \"64KiB\" }";
+    let config = file(http2, "", "protocol = \"h2\"").replace("@all", &format!("\"{}\"", server.address()));
+    let lab = Lab::new().config(&config).start();
     let mut connection = Connection::open(&lab.client());
     let streams: Vec<u32> = (0..8).map(|_| connection.start_with_body(Block::post("/held"))).collect();
+    // Or the proxy could hand on what comes, and open the window again in time.
+    let mut server = server.accept(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+    for _ in &streams {
+        let _ = server.next_call();
+    }
     for stream in streams {
         for _ in 0..4 {
             if !connection.try_send(&[data(stream, vec![0; 16_000])]) {

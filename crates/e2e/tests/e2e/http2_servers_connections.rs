@@ -7,13 +7,13 @@ use ropeway_e2e::{Connection, Lab, Running, eventually};
 
 const HOST: &str = "app.lab.example";
 
-/// A server that speaks HTTP/2 over TLS, and a proxy that waits for it as long as the test does.
-fn patient() -> (Running, Listener) {
+/// A server that speaks this over TLS, and a proxy that waits for it as long as the test does.
+fn patient(protocol: &str) -> (Running, Listener) {
     let authority = Authority::new("Test CA");
     let identity = ServerSide::new(&authority.issue(&[HOST]));
     let server = Listener::new().with_tls(identity.alpn(&["h2"]).config());
     let tls = format!("tls = {{ ca = \"ca.pem\", server_name = \"{HOST}\", handshake_timeout = \"5m\" }}");
-    let config = file("", "", &format!("protocol = \"h2\"\npassive = false\n{tls}"));
+    let config = file("", "", &format!("protocol = \"{protocol}\"\npassive = false\n{tls}"));
     let config = config.replace("@all", &format!("\"{}\"", server.address()));
     (Lab::new().file("ca.pem", &authority.pem()).config(&config).start(), server)
 }
@@ -35,7 +35,7 @@ fn until_in_flight(lab: &Running, requests: f64) {
 /// Those who give up before the connection stands would otherwise each begin anew, and nobody ever get one.
 #[test]
 fn a_connection_goes_on_being_opened_when_nobody_waits_any_more() {
-    let (lab, server) = patient();
+    let (lab, server) = patient("h2");
     let hasty = lab.client().field("Content-Type", "application/grpc").field("grpc-timeout", "100m");
     let late = hasty.request("POST", "/", "");
     assert_eq!(late.field("grpc-status").as_deref(), Some("4"), "{:?}", late.fields);
@@ -54,10 +54,21 @@ fn a_connection_goes_on_being_opened_when_nobody_waits_any_more() {
     assert!(!server.drop_waiting(), "there was no need for another connection");
 }
 
+#[test]
+fn the_deadline_of_a_call_holds_for_a_handshake_with_the_server() {
+    for protocol in ["http1", "h2"] {
+        let (lab, server) = patient(protocol);
+        let hasty = lab.client().field("Content-Type", "application/grpc").field("grpc-timeout", "100m");
+        let late = hasty.request("POST", "/", "");
+        assert_eq!(late.field("grpc-status").as_deref(), Some("4"), "{protocol}: {:?}", late.fields);
+        let _ = server.tcp();
+    }
+}
+
 /// Or each of them would find out for itself, one after the other.
 #[test]
 fn a_connection_that_fails_to_open_fails_for_all_who_wait() {
-    let (lab, server) = patient();
+    let (lab, server) = patient("h2");
     let mut clients: Vec<Connection> = (0..5).map(|_| lab.connect()).collect();
     for client in &mut clients {
         client.send_get("/");

@@ -369,11 +369,12 @@ impl Control {
         &self,
         _turn: &Turn<'_>,
         config: Config,
-        warnings: Vec<Diagnostic>,
+        mut warnings: Vec<Diagnostic>,
     ) -> Result<Diff, ReloadError> {
         let before = self.config();
         let log = logs::open_changed(&before.log, &config.log).map_err(ReloadError::Config)?;
-        let tls = tls::build(&config, &self.tls).map_err(ReloadError::Config)?;
+        let mut tls = tls::build(&config, &self.tls).map_err(ReloadError::Config)?;
+        let tls_warnings = std::mem::take(&mut tls.warnings);
         // From here on no disk is waited for, so that a drain does not, either.
         let _no_drain = self.swap();
         if self.is_draining() {
@@ -395,6 +396,7 @@ impl Control {
         self.tls.follow(tls);
         self.logs.follow(&before.log, &config.log, log_destination);
         run::report(&warnings);
+        warnings.extend(tls_warnings);
         let diff = Diff {
             generation,
             bound: applied.bound,

@@ -55,7 +55,26 @@ pub struct CertificateFacts {
     pub key_kind: &'static str,
 }
 
+/// Where a moment lies in the life of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Validity {
+    NotYet,
+    Good,
+    Over,
+}
+
 impl CertificateFacts {
+    /// How it is at `now`.
+    pub(super) fn validity(&self, now: SystemTime) -> Validity {
+        if now < self.not_before {
+            Validity::NotYet
+        } else if now > self.not_after {
+            Validity::Over
+        } else {
+            Validity::Good
+        }
+    }
+
     /// What to call it in a message or a label: its first name, or where it is from.
     #[must_use]
     pub fn title(&self) -> String {

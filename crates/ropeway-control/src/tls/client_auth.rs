@@ -8,10 +8,13 @@ use ropeway_config::Located;
 use ropeway_config::schema::{ClientAuth, ClientAuthMode, FilePath};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::at_once::{all, both};
+use super::distinguished_name;
 use super::file::{self, FileProblem};
 use super::revocation_list::{self, RevocationList};
 
@@ -46,12 +49,15 @@ pub(super) fn load(
     Ok(ClientVerification { verifier, identity, lists })
 }
 
+/// Who verifies clients, and the lists that it depends on.
+type Verifier = (Arc<dyn ClientCertVerifier>, Vec<RevocationList>);
+
 fn verifier(
     config: &ClientAuth,
     mode: ClientAuthMode,
     provider: &Arc<CryptoProvider>,
     hash: &mut Context,
-) -> Result<(Arc<dyn ClientCertVerifier>, Vec<RevocationList>), Vec<FileProblem>> {
+) -> Result<Verifier, Vec<FileProblem>> {
     let Some(ca) = config.ca.as_ref().map(Located::resolved) else {
         let why = "clients are asked for certificates of no authority";
         return Err(vec![FileProblem::new(Path::new("ca"), why)]);
@@ -62,12 +68,10 @@ fn verifier(
     let (roots, lists) = both(roots, lists)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .enforce_revocation_expiration();
-    let mut known = Vec::new();
-    for (lists, facts) in lists {
-        lists.iter().for_each(|list| hash.update(list.as_ref()));
-        known.extend(facts);
-        builder = builder.with_crls(lists);
-    }
+    let (lists, known): (Vec<_>, Vec<_>) = lists.into_iter().flatten().unzip();
+    every_authority_has_a_list(&ca, &known)?;
+    lists.iter().for_each(|list| hash.update(list.as_ref()));
+    builder = builder.with_crls(lists);
     if mode == ClientAuthMode::Optional {
         builder = builder.allow_unauthenticated();
     }
@@ -75,6 +79,25 @@ fn verifier(
     let culprit = config.crl.first().map_or(ca, Located::resolved);
     let verifier = builder.build().map_err(|error| vec![FileProblem::new(&culprit, error)])?;
     Ok((verifier, known))
+}
+
+/// Where there are lists at all, clients of an authority without one would all be refused.
+fn every_authority_has_a_list(ca: &Path, lists: &[RevocationList]) -> Result<(), Vec<FileProblem>> {
+    if lists.is_empty() {
+        return Ok(());
+    }
+    let authorities = file::certificates(ca).map_err(|problem| vec![problem])?;
+    let has_list = |certificate: &CertificateDer<'_>| {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Ok(()) };
+        let subject = parsed.subject();
+        if lists.iter().any(|list| *list.issuer == *subject.as_raw()) {
+            return Ok(());
+        }
+        let name = distinguished_name::text(subject);
+        let why = format!("no list of `crl` is from the authority {name}: all its clients would be refused");
+        Err(vec![FileProblem::new(ca, why)])
+    };
+    all(authorities.iter().map(has_list)).map(|_| ())
 }
 
 /// The files that are read.

@@ -12,9 +12,11 @@ use rustls::server::NoServerSessionStorage;
 
 use super::Builder;
 use super::at_once::{add, both};
+use super::certificate::Validity;
 use super::client_auth;
 use super::file::FileProblem;
 use super::policy::Offer;
+use super::revocation_list::{self, RevocationList};
 use super::store::{self, CertificateSource, CertificateStore};
 use super::tickets::{KeyRing, KeySource, Ticketer};
 use super::watch::{Made, Signature, Watched};
@@ -74,8 +76,10 @@ impl Builder<'_> {
             problems.iter().map(|problem| complain(problem, at(problem))).collect()
         });
         let ring = profile.tickets.enabled.then(|| self.ring(profile)).transpose();
-        let ((store, clients), ring) = both(both(store, clients), ring.map_err(|complaint| vec![complaint]))?;
+        let ((store, clients), ring) = both(both(store, clients), ring)?;
         let store = Arc::new(store);
+        self.warn_of_certificates(profile, &store);
+        self.warn_of_lists(profile.client_auth, &clients.lists);
         self.lists.extend(clients.lists);
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&profile.offer.protocol_versions())
@@ -104,7 +108,7 @@ impl Builder<'_> {
     }
 
     /// The keys of its tickets.
-    fn ring(&mut self, profile: &Profile<'_>) -> Result<Arc<KeyRing>, Diagnostic> {
+    fn ring(&mut self, profile: &Profile<'_>) -> Result<Arc<KeyRing>, Vec<Diagnostic>> {
         let shared = profile.tickets.keys.as_ref();
         let source = match shared {
             Some(file) => KeySource::Shared(file.resolved()),
@@ -112,12 +116,42 @@ impl Builder<'_> {
         };
         let files = Signature::of(shared.map(Located::resolved));
         let place = shared.map_or_else(|| self.nowhere(), |file| file.place.clone());
-        let ring =
-            self.live.ring(source, profile.tickets.rotate).map_err(|problem| complain(&problem, &place))?;
+        let ring = self.live.ring(source, profile.tickets.rotate);
+        let ring = ring.map_err(|problem| vec![complain(&problem, &place)])?;
         if shared.is_some() {
             self.watched.push(Watched::new(Made::TicketKeys(Arc::clone(&ring)), files));
         }
         Ok(ring)
+    }
+}
+
+/// What is in good order, and all the same of no use at this moment.
+impl Builder<'_> {
+    fn warn_of_certificates(&mut self, profile: &Profile<'_>, store: &CertificateStore) {
+        for certificate in store.certificates() {
+            let facts = &certificate.facts;
+            let why = match facts.validity(self.now) {
+                Validity::NotYet => "the certificate is not valid yet",
+                Validity::Over => "the certificate has expired",
+                Validity::Good => continue,
+            };
+            let problem = FileProblem::new(&facts.source, why);
+            let place = place_of(&problem, profile.certificates).cloned();
+            self.warn(&problem, &place.unwrap_or_else(|| self.nowhere()));
+        }
+    }
+
+    fn warn_of_lists(&mut self, clients: &ClientAuth, lists: &[RevocationList]) {
+        let now = self.now;
+        for list in lists.iter().filter(|list| list.has_expired(now)) {
+            let problem = FileProblem::new(&list.source, revocation_list::EXPIRED);
+            let place = place_of_authority(&problem, clients).cloned();
+            self.warn(&problem, &place.unwrap_or_else(|| self.nowhere()));
+        }
+    }
+
+    fn warn(&mut self, problem: &FileProblem, place: &Place) {
+        add(&mut self.warnings, vec![Diagnostic::warning("useless-tls-file", place, problem.to_string())]);
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ropeway_config::schema::Config;
 use ropeway_config::{Diagnostic, Diagnostics, Place, Source};
@@ -47,6 +48,8 @@ pub struct Built {
     pub(crate) listeners: HashMap<String, Arc<ListenerTls>>,
     /// By the name of the upstream.
     pub(crate) upstreams: HashMap<String, Arc<UpstreamTls>>,
+    /// Files that are in good order, and all the same of no use now. The log says so as soon as they are in service.
+    pub(crate) warnings: Vec<Diagnostic>,
     watched: Vec<Watched>,
     lists: Vec<RevocationList>,
     /// What the upstreams were made from.
@@ -55,12 +58,13 @@ pub struct Built {
     pub(crate) challenges: Arc<Challenges>,
 }
 
-/// Reads every file that the TLS settings of `config` name, to see whether it could be put into service.
+/// Reads every file that the TLS settings of `config` name, to see whether it could be put into service. Returns what is
+/// questionable about them.
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn check(config: &Config) -> Result<(), Diagnostics> {
-    build(config, &LiveTls::default()).map(|_| ())
+pub fn check(config: &Config) -> Result<Vec<Diagnostic>, Diagnostics> {
+    build(config, &LiveTls::default()).map(|built| built.warnings)
 }
 
 /// Reads every file that the TLS settings of `config` name. Keys of tickets that `live` has stay as they are.
@@ -71,7 +75,9 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
     let mut builder = Builder {
         config,
         live,
+        now: SystemTime::now(),
         complaints: Vec::new(),
+        warnings: Vec::new(),
         watched: Vec::new(),
         lists: Vec::new(),
         files: Signature::default(),
@@ -94,7 +100,7 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
     if !builder.complaints.is_empty() {
         return Err(Diagnostics(builder.complaints));
     }
-    (built.watched, built.lists) = (builder.watched, builder.lists);
+    (built.watched, built.lists, built.warnings) = (builder.watched, builder.lists, builder.warnings);
     if builder.files != Signature::default() {
         built.watched.push(Watched::new(Made::Snapshot, builder.files));
     }
@@ -105,7 +111,9 @@ pub fn build(config: &Config, live: &LiveTls) -> Result<Built, Diagnostics> {
 struct Builder<'a> {
     config: &'a Config,
     live: &'a LiveTls,
+    now: SystemTime,
     complaints: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     watched: Vec<Watched>,
     lists: Vec<RevocationList>,
     /// What was read of which everything has to be made again when it changes.

@@ -14,6 +14,8 @@ use super::file::{self, FileProblem};
 pub struct RevocationList {
     /// The file that it was read from.
     pub source: PathBuf,
+    /// The authority that made it: its distinguished name as it is encoded.
+    pub issuer: Box<[u8]>,
     /// When it was made.
     pub this_update: SystemTime,
     /// Until when it is believed.
@@ -29,7 +31,16 @@ pub(super) enum Freshness {
     Expired,
 }
 
+/// What is wrong with a list that has expired.
+pub(super) const EXPIRED: &str =
+    "the list of revoked certificates has expired: the clients of its authority are refused";
+
 impl RevocationList {
+    /// Whether it is believed no longer.
+    pub(super) fn has_expired(&self, now: SystemTime) -> bool {
+        self.freshness(now) == Freshness::Expired
+    }
+
     /// How it is at `now`.
     pub(super) fn freshness(&self, now: SystemTime) -> Freshness {
         let Ok(left) = self.next_update.duration_since(now) else { return Freshness::Expired };
@@ -38,13 +49,13 @@ impl RevocationList {
     }
 }
 
-/// The lists in a file, at least one, and what is known about them.
+/// The lists in a file, at least one, each with what is known about it.
 pub(super) fn read(
     path: &Path,
-) -> Result<(Vec<CertificateRevocationListDer<'static>>, Vec<RevocationList>), FileProblem> {
-    let lists = file::revocations(path)?;
-    let known: Result<Vec<_>, _> = lists.iter().map(|list| facts(list, path)).collect();
-    Ok((lists, known?))
+) -> Result<Vec<(CertificateRevocationListDer<'static>, RevocationList)>, FileProblem> {
+    let lists = file::revocations(path)?.into_iter();
+    let known = lists.map(|list| facts(&list, path).map(|known| (list, known)));
+    known.collect()
 }
 
 fn facts(list: &[u8], path: &Path) -> Result<RevocationList, FileProblem> {
@@ -57,6 +68,7 @@ fn facts(list: &[u8], path: &Path) -> Result<RevocationList, FileProblem> {
     })?;
     Ok(RevocationList {
         source: path.to_owned(),
+        issuer: parsed.issuer().as_raw().into(),
         this_update: moment(parsed.last_update().timestamp()),
         next_update: moment(next_update.timestamp()),
     })
@@ -71,7 +83,12 @@ mod tests {
     #[test]
     fn a_list_is_missed_before_it_has_expired() {
         let at = |hour: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(3600 * hour);
-        let list = RevocationList { source: "a.crl".into(), this_update: at(10), next_update: at(30) };
+        let list = RevocationList {
+            source: "a.crl".into(),
+            issuer: [].into(),
+            this_update: at(10),
+            next_update: at(30),
+        };
         let seen = [10, 27, 29, 30, 31].map(|hour| list.freshness(at(hour)));
         use Freshness::{Ending, Expired, Good};
         assert_eq!(seen, [Good, Good, Ending, Ending, Expired]);

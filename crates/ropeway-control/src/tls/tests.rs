@@ -421,12 +421,13 @@ fn a_change_of_who_may_read_a_file_is_a_change() {
     assert!(is_seen);
 }
 
-/// What is revoked, by nobody yet, for so many days.
-fn revocations(authority: &Authority, file: &str, days: u64) {
-    let now = std::time::SystemTime::now();
+/// What is revoked, by nobody yet, for so many days from a number of days ago.
+fn revocations_since(authority: &Authority, file: &str, ago: u64, days: u64) {
+    let day = |count: u64| std::time::Duration::from_secs(count * 24 * 60 * 60);
+    let made = std::time::SystemTime::now() - day(ago);
     let params = rcgen::CertificateRevocationListParams {
-        this_update: now.into(),
-        next_update: (now + std::time::Duration::from_secs(days * 24 * 60 * 60)).into(),
+        this_update: made.into(),
+        next_update: (made + day(days)).into(),
         crl_number: rcgen::SerialNumber::from(1_u64),
         issuing_distribution_point: None,
         revoked_certs: Vec::new(),
@@ -434,6 +435,64 @@ fn revocations(authority: &Authority, file: &str, days: u64) {
     };
     let list = params.signed_by(&authority.issuer).unwrap().pem().unwrap();
     std::fs::write(authority.path(file), list).unwrap();
+}
+
+fn revocations(authority: &Authority, file: &str, days: u64) {
+    revocations_since(authority, file, 0, days);
+}
+
+const REVOKING: &str = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]\n\
+                        client_auth = { mode = \"required\", ca = \"DIR/ca.pem\", crl = \"DIR/one.crl\" }";
+
+#[test]
+fn a_list_that_has_expired_is_told_wherever_one_looks() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    revocations_since(&authority, "one.crl", 3, 2);
+    let live = LiveTls::default();
+    let built = build(&authority.config(REVOKING), &live).unwrap();
+    assert_eq!(built.warnings.iter().map(|warning| warning.place.line()).collect::<Vec<_>>(), [9]);
+    assert!(built.warnings[0].message.contains("one.crl: the list of revoked certificates has expired"));
+    live.follow(built);
+    assert!(live.problems()[0].contains("one.crl: the list of revoked certificates has expired"));
+    revocations(&authority, "one.crl", 2);
+    authority.listener(REVOKING, &live);
+    assert!(live.problems().is_empty());
+    assert_eq!(check(&authority.config(REVOKING)).unwrap(), []);
+}
+
+#[test]
+fn an_authority_without_a_list_beside_others_is_refused() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    revocations(&authority, "one.crl", 2);
+    assert_eq!(check(&authority.config(REVOKING)).unwrap(), []);
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "another");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let another = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(authority.path("ca.pem"), authority.issuer.pem() + &another.pem()).unwrap();
+    let complaint = authority.complaint(REVOKING);
+    assert!(complaint.contains("ca.pem: no list of `crl` is from the authority CN=another"), "{complaint}");
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_at_this_time_is_warned_of() {
+    let authority = Authority::new();
+    for (from, until, wanted) in [(1999, 2000, "has expired"), (2990, 2999, "is not valid yet")] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let cert = params.signed_by(&key, &authority.issuer).unwrap();
+        std::fs::write(authority.path("site.pem"), cert.pem() + &key.serialize_pem()).unwrap();
+        let warnings = check(&authority.config("certificates = [{ cert = \"DIR/site.pem\" }]")).unwrap();
+        assert!(
+            warnings[0].message.ends_with(&format!("site.pem: the certificate {wanted}")),
+            "{warnings:?}"
+        );
+    }
 }
 
 #[test]

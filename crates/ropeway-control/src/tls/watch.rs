@@ -16,7 +16,7 @@ use super::Built;
 use super::certificate::{Certificate, CertificateFacts, Origin};
 use super::expiry::Warnings;
 use super::file::FileProblem;
-use super::revocation_list::RevocationList;
+use super::revocation_list::{EXPIRED, RevocationList};
 use super::store::CertificateStore;
 use super::tickets::{KeyRing, KeySource};
 use super::upstream;
@@ -244,10 +244,15 @@ impl LiveTls {
         first.into_values().collect()
     }
 
-    /// Why files that changed were not taken; what was there before them is in service.
+    /// Why files that changed were not taken, what was there before being in service; and lists of revoked certificates
+    /// that have expired.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        lock(&self.followed).watched.iter().filter_map(|one| one.problem.clone()).collect()
+        let now = SystemTime::now();
+        let expired = self.revocation_lists().into_iter().filter(|list| list.has_expired(now));
+        let expired = expired.map(|list| FileProblem::new(&list.source, EXPIRED).to_string());
+        let refused = |one: &Watched| one.problem.clone();
+        lock(&self.followed).watched.iter().filter_map(refused).chain(expired).collect()
     }
 
     /// How often changed files were taken, and how often refused.

@@ -13,8 +13,8 @@ use crate::arguments::CheckArguments;
 /// Says everything that is wrong with the file, and with the certificates and keys that it names.
 pub fn check(arguments: &CheckArguments) -> ExitCode {
     let file = named_or_default(arguments.file.clone());
-    let outcome = ropeway_config::load(&file).and_then(|loaded| {
-        ropeway_control::tls::check(&loaded.config)?;
+    let outcome = ropeway_config::load(&file).and_then(|mut loaded| {
+        loaded.warnings.extend(ropeway_control::tls::check(&loaded.config)?);
         Ok(loaded)
     });
     if arguments.json {

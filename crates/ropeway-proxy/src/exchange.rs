@@ -111,7 +111,7 @@ pub(crate) fn poll(
             Step::Refuse(end) => Ok(answer::failed(cx, worker, client, exchange, end)),
             Step::Answer => Ok(Step::Finish(ready!(answer::flush(cx, worker, client, exchange)))),
             Step::Finish(after) => {
-                finish(worker, &view, client, exchange);
+                finish(worker, &view, client, exchange, after);
                 return Poll::Ready(after);
             }
         };
@@ -414,11 +414,11 @@ fn after_failure(
     Step::Pick
 }
 
-fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exchange) {
+fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exchange, after: After) {
     exchange.permit = None;
     client.slot.unlimit();
     client.link.inbox.consume(exchange.held, &worker.buffers);
-    report::finished(worker, client, exchange, view);
+    report::finished(worker, client, exchange, view, after);
 }
 
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::{Lab, Running, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -81,6 +82,37 @@ fn a_combined_record_can_be_read_by_what_reads_such_logs() {
     assert!(line.starts_with("127.0.0.7 - - ["), "{line}");
     assert!(line.contains("] \"GET /path?q HTTP/1.1\" 200 "), "{line}");
     assert!(line.ends_with(" \"-\" \"tester/1\""), "{line}");
+}
+
+#[test]
+fn requests_that_come_together_are_counted_one_by_one() {
+    let lab = with_log("json").origins(1).start();
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+    let sent = [get, get, post, get, post];
+    let mut connection = lab.connect();
+    connection.send(sent.concat());
+    for _ in sent {
+        let _ = connection.receive().expect(200);
+    }
+    let counted: Vec<_> = records(&lab, 5).iter().map(|record| record["bytes_in"].as_u64()).collect();
+    assert_eq!(counted, sent.map(|request| Some(request.len() as u64)));
+}
+
+#[test]
+fn a_head_by_http2_counts_as_if_it_came_by_http1() {
+    let config = ropeway_e2e::lab::file("http2 = { prior_knowledge = true }", "", "");
+    let log = "[log.access]\nformat = \"json\"\noutput = \"@dir/access.log\"\n";
+    let lab = Lab::new().config(&(config + log)).origins(1).start();
+    let mut connection = Connection::open(&lab.client());
+    for block in [Block::get("/"), Block::get("/").field("x-long", "v".repeat(1_000))] {
+        let stream = connection.start(block);
+        let _ = connection.response(stream).expect(200);
+    }
+    let _ = connection.request(Block::post("/"), b"body").expect(200);
+    let counted: Vec<_> = records(&lab, 3).iter().map(|record| record["bytes_in"].as_u64()).collect();
+    let head = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n".len() as u64;
+    assert_eq!(counted, [head, head + "x-long: \r\n".len() as u64 + 1_000, head + 1 + 4].map(Some));
 }
 
 #[test]

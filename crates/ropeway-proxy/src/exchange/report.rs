@@ -3,6 +3,7 @@
 use ropeway_core::health::FailureKind;
 use ropeway_core::http1::{Known, Version};
 
+use super::After;
 use super::failure::Failure;
 use super::grpc;
 use super::state::Exchange;
@@ -59,9 +60,11 @@ pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink) {
 }
 
 /// Counts and logs a finished exchange.
-pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange, view: &View) {
+pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange, view: &View, after: After) {
     let total_us = worker.shared.clock.now_us().saturating_sub(exchange.times.started);
-    let bytes_in = client.link.received.saturating_sub(exchange.received_before);
+    // What waits belongs to the next request, where there is one.
+    let ahead = if after == After::Keep && !client.link.is_stream() { client.link.inbox.len() } else { 0 };
+    let bytes_in = client.link.received.saturating_sub(exchange.received_before + ahead as u64);
     let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
     let route = exchange.route(view);
     let grpc_status = exchange.call.as_ref().and_then(|call| call.status);

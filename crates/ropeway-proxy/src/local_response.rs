@@ -55,7 +55,8 @@ pub(crate) fn write(
     if let Some(request) = request.filter(|_| reason == EndReason::RedirectedToHttps) {
         out.extend_from_slice(b"\r\nLocation: https://");
         out.extend_from_slice(request.host());
-        out.extend_from_slice(request.path());
+        // `*` is no path: the origin stands for it.
+        out.extend_from_slice(Some(request.path()).filter(|path| *path != b"*").unwrap_or_default());
         if let Some(query) = request.query() {
             out.push(b'?');
             out.extend_from_slice(query);

@@ -349,6 +349,18 @@ fn http_is_redirected_to_https() {
     assert_eq!(lab.origin(1).connections(), 0);
 }
 
+/// An address that nobody can go to is worse than none.
+#[test]
+fn what_names_no_address_is_not_redirected_to_one() {
+    let lab = Lab::new().with("redirect_https = true\n", "", "").origins(1).start();
+    let star = lab.client().host("shop.example").request("OPTIONS", "*", "").expect(308);
+    assert_eq!(star.field("location").as_deref(), Some("https://shop.example"));
+    let mut connection = lab.connect();
+    connection.send("GET / HTTP/1.0\r\n\r\n");
+    let nameless = connection.receive().expect(400);
+    assert_eq!(nameless.field("location"), None);
+}
+
 #[test]
 fn hsts_is_on_every_response_over_tls() {
     let site = Site::new();

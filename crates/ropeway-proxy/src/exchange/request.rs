@@ -27,7 +27,9 @@ pub(super) fn challenge(view: &View, client: &Client, request: &RequestHead) -> 
 pub(super) fn check_arrival(client: &Client, request: &RequestHead) -> Result<(), Failure> {
     let refuse = |reason| Err(Failure::local(reason, Stage::Route));
     if client.listener.redirect_https && !client.arrival.https {
-        return refuse(EndReason::RedirectedToHttps);
+        // A client of HTTP/1.0 may name no host; then there is nowhere to send it.
+        let named = !request.host().is_empty();
+        return refuse(if named { EndReason::RedirectedToHttps } else { EndReason::BadHost });
     }
     let (Some(tls), Some(identity)) = (&client.listener.tls, client.tls) else { return Ok(()) };
     if tls.profiles.misdirects(identity.profile, request.host()) {

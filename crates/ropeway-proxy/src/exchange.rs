@@ -150,7 +150,7 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
         exchange.to_stream = upstream.settings.http2;
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
-    grpc::begin(client, exchange, route);
+    grpc::begin(client, exchange, route)?;
     request::prepare(exchange, client, route);
     exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)

@@ -88,6 +88,21 @@ fn metadata_goes_both_ways() {
     assert_eq!(outcome.trailing, [pair("y-text", "behind"), pair("y-raw-bin", "fe")]);
 }
 
+/// Servers remember with a field of a connection what they made of it, errors included, and clients share connections.
+#[test]
+fn what_one_client_says_wrong_is_not_held_against_another() {
+    let server = Server::start();
+    let lab = lab(&server, "", "");
+    let mut connection = Connection::open(&lab.client());
+    for (name, wrong) in [("x-raw-bin", "!!!*"), ("grpc-encoding", "junk")] {
+        let stream = connection.start_with_body(call("/lab.Lab/Echo").field(name, wrong));
+        connection.send(&[data(stream, framed("wrong")).end()]);
+        let _ = connection.response(stream);
+    }
+    let call = Call::unary("Echo", "hello").metadata("x-raw-bin", "00ff80");
+    let _ = call.make(lab.proxy.address("web")).expect(&["hello"]);
+}
+
 #[test]
 fn an_error_of_the_server_arrives_with_its_message_and_details() {
     let server = Server::start();

@@ -1,12 +1,14 @@
 //! What gRPC adds to an exchange: a status behind the status, a deadline over all of it, and errors in its own form.
 
+use std::time::Duration;
+
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::grpc::{GrpcContentType, GrpcFlavour, GrpcStatus, read_timeout, write_message};
 use ropeway_core::http1::{BodyDecoder, BodyFraming, Head, Known, RequestHead, ResponseHead};
 
 use super::Step;
 use super::failure::Failure;
-use super::state::Exchange;
+use super::state::{End, Exchange};
 use crate::connection::Client;
 use crate::grpc_web::Translation;
 use crate::snapshot::Route;
@@ -37,17 +39,31 @@ impl Call {
 
 /// Starts the clock of a call: all of it has to be over by the time that the client gives it. Makes a call of gRPC-Web
 /// one of gRPC, where the route wants that.
-pub(super) fn begin(client: &Client, exchange: &mut Exchange, route: &Route) {
-    let Some(call) = &mut exchange.call else { return };
+///
+/// # Errors
+///
+/// The time that the client gives is malformed.
+pub(super) fn begin(client: &Client, exchange: &mut Exchange, route: &Route) -> Result<(), Failure> {
+    let Some(call) = &mut exchange.call else { return Ok(()) };
     let head = &mut exchange.request.head;
-    // One that is malformed is the server's to judge.
-    if let Some(timeout) = head.find(TIMEOUT).and_then(read_timeout) {
+    if let Some(timeout) = shortest_timeout(head)? {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         client.slot.limit(client.slot.after(timeout_ms));
     }
     if call.flavour != GrpcFlavour::Grpc && route.grpc_web && exchange.to_stream {
         call.translated_type = take_content_type(head, GrpcFlavour::Grpc);
     }
+    Ok(())
+}
+
+/// The time that a call may take; of several, whichever a server goes by, the call has no more than the shortest.
+fn shortest_timeout(head: &Head) -> Result<Option<Duration>, Failure> {
+    let malformed = End::new(EndReason::BadRequest, Stage::Admit).with_detail("a malformed grpc-timeout");
+    let mut fields = head.fields().filter(|field| field.name.eq_ignore_ascii_case(TIMEOUT));
+    fields.try_fold(None, |shortest: Option<Duration>, field| {
+        let timeout = read_timeout(field.value).ok_or(Failure::known(malformed))?;
+        Ok(Some(shortest.map_or(timeout, |shortest| shortest.min(timeout))))
+    })
 }
 
 /// What translates the body of a request.

@@ -213,7 +213,11 @@ impl Stream {
 
     /// Ends our side: at once, or, when something has to be written before, with the next [`Self::flush`].
     pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) -> io::Result<()> {
-        self.ending = Some(trailers.map(text::header_map).unwrap_or_default());
+        let mut trailers = trailers.map(text::header_map).unwrap_or_default();
+        if matches!(self.kind, Kind::ToServer { .. }) {
+            text::keep_out_of_tables(&mut trailers);
+        }
+        self.ending = Some(trailers);
         if everything_written { self.flush() } else { Ok(()) }
     }
 

@@ -83,7 +83,10 @@ pub(super) fn response(response: &Response<()>) -> Bytes {
     let mut out = Vec::with_capacity(HEAD_CAPACITY);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(response.status().as_str().as_bytes());
-    out.extend_from_slice(b" \r\n");
+    out.push(b' ');
+    // HTTP/2 has none, and HTTP/1.1 may do without, but some clients cannot (RFC 9112, section 4).
+    out.extend_from_slice(response.status().canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
     for (name, value) in response.headers() {
         write_field(name.as_str(), value.as_bytes(), &mut out);
     }
@@ -117,6 +120,7 @@ pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untr
     *request.method_mut() =
         Method::from_bytes(method).map_err(|_| Untranslatable("a method that HTTP/2 cannot carry"))?;
     read_fields(lines, &text, request.headers_mut())?;
+    keep_out_of_tables(request.headers_mut());
     let host = request.headers_mut().remove(HOST).ok_or(Untranslatable("no Host"))?;
     let authority = Authority::try_from(host.as_bytes())
         .map_err(|_| Untranslatable("a Host that HTTP/2 cannot carry"))?;
@@ -143,6 +147,20 @@ pub(super) fn read_response(text: &[u8]) -> Result<Response<()>, Untranslatable>
     *response.version_mut() = Version::HTTP_2;
     read_fields(lines, &text, response.headers_mut())?;
     Ok(response)
+}
+
+/// Fields that every call has. What is known to all tells nobody anything, and breaks no server.
+const EVERYBODYS: [(&str, &[u8]); 3] =
+    [("te", b"trailers"), ("content-type", b"application/grpc"), ("content-type", b"application/grpc+proto")];
+
+/// Marks what a client said, so that it is in no table of a connection that it shares with others: by those, it could
+/// find out what the others say (RFC 7541, section 7.1), and what a server makes of an entry is the same for all who refer
+/// to it. What was never to be indexed stays so.
+pub(super) fn keep_out_of_tables(fields: &mut HeaderMap) {
+    for (name, value) in fields {
+        let is_everybodys = EVERYBODYS.contains(&(name.as_str(), value.as_bytes()));
+        value.set_sensitive(!is_everybodys);
+    }
 }
 
 /// The trailers that may be sent on.
@@ -241,4 +259,37 @@ fn read_fields<'a>(
         headers.append(name, value);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_said_is_in_no_table() {
+        let text = b"POST /a HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\nte: trailers\r\n\
+            grpc-timeout: 1S\r\nx-key: secret\r\n\r\n";
+        let request = read_request(text, false).unwrap();
+        let marked = |name: &str| request.headers().get(name).unwrap().is_sensitive();
+        for name in ["grpc-timeout", "x-key"] {
+            assert!(marked(name), "{name}");
+        }
+        for name in ["content-type", "te"] {
+            assert!(!marked(name), "{name}");
+        }
+        let other = b"POST /a HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc; of=mine\r\n\r\n";
+        assert!(read_request(other, false).unwrap().headers()["content-type"].is_sensitive());
+    }
+
+    #[test]
+    fn a_response_has_the_usual_phrase() {
+        let text = |status: u16| {
+            let mut head = Response::new(());
+            *head.status_mut() = StatusCode::from_u16(status).unwrap();
+            String::from_utf8(response(&head).to_vec()).unwrap()
+        };
+        assert_eq!(text(200), "HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!(text(404), "HTTP/1.1 404 Not Found\r\n\r\n");
+        assert_eq!(text(299), "HTTP/1.1 299 \r\n\r\n");
+    }
 }

@@ -328,7 +328,7 @@ fn move_bodies(
         match exchange.upload.poll(cx, worker, &mut client.link, &mut server.link) {
             // A server that has answered need not read on, and a client that has its answer need not send on.
             Poll::Ready(Err(PumpError::Sink(_) | PumpError::SourceEnded)) => exchange.upload_broken = true,
-            Poll::Ready(Err(error)) => return Err(Failure::of_client(&error)),
+            Poll::Ready(Err(error)) => return Err(Failure::of_client(&error, Stage::Relay)),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
     }
@@ -338,7 +338,7 @@ fn move_bodies(
         Poll::Pending => {}
     }
     if exchange.upload_is_over(&server.link) && response::client_is_gone(cx, client) {
-        return Err(Failure::client_gone());
+        return Err(Failure::client_gone(Stage::Relay));
     }
     Ok(false)
 }

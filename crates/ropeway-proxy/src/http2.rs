@@ -5,6 +5,7 @@
 //! bytes, whose end the stream marks. A stream is one more kind of [`crate::link::Link`], and everything above links is
 //! the same for both protocols.
 
+mod broken;
 pub(crate) mod client;
 mod liveness;
 pub(crate) mod multiplexer;
@@ -13,5 +14,6 @@ mod stream;
 mod text;
 mod transport;
 
+pub(crate) use self::broken::{Broken, name_of};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::text::untranslatable;

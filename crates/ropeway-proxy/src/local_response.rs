@@ -86,7 +86,7 @@ pub(crate) fn write(
 /// Writes a complete response for an end of a call: the status is in the head, and there is no body.
 pub(crate) fn write_grpc(
     out: &mut Vec<u8>,
-    end: (EndReason, &str),
+    (reason, detail): (EndReason, &str),
     call: &Call,
     id: &RequestId,
     client: &Client,
@@ -95,11 +95,7 @@ pub(crate) fn write_grpc(
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     write_date(out);
     write_field(out, b"Content-Type", call.flavour.media_type().as_bytes());
-    let message = match end {
-        (reason, "") => reason.cause().to_owned(),
-        (reason, detail) => format!("{} ({detail})", reason.cause()),
-    };
-    write_status(out, call, &message);
+    write_status(out, call, reason, detail);
     if let Some(name) = &client.listener.request_id {
         write_field(out, name, &id.hex());
     }

@@ -69,6 +69,16 @@ impl Destination {
         Ok(link)
     }
 
+    /// The reason for a wait that is over: a connection stands, so a server that was waited for owes its handshake.
+    fn too_late(&self, reason: EndReason, worker: &Worker) -> EndReason {
+        if reason != EndReason::ConnectTimeout || self.tls.is_none() {
+            return reason;
+        }
+        let details = format_args!("TLS handshake with {} failed: not complete in time", self.authority);
+        worker.complain(Complaint::ServerTls, details);
+        EndReason::ServerTls
+    }
+
     async fn secure(&self, worker: &Worker, link: &mut Link, tls: &UpstreamTls) -> io::Result<()> {
         let name = tls.name_for(&self.authority).map_err(io::Error::other)?;
         let buffers = Rc::clone(&worker.wire_buffers);
@@ -133,7 +143,8 @@ impl Connecting {
             self.rest = Some((Box::pin(rest), slot.after(self.destination.prepare_ms())));
         }
         let Some((rest, due)) = &mut self.rest else { return Poll::Pending };
-        let link = ready!(poll_until(*due, cx, slot, rest.as_mut()))?;
+        let link = ready!(poll_until(*due, cx, slot, rest.as_mut()));
+        let link = link.map_err(|reason| self.destination.too_late(reason, worker))?;
         self.count(worker);
         Poll::Ready(Ok(link))
     }

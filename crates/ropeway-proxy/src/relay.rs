@@ -51,7 +51,7 @@ enum Waiting {
 #[derive(Debug)]
 pub(crate) enum PumpError {
     /// Reading failed.
-    Source,
+    Source(io::Error),
     /// The stream ended inside the body.
     SourceEnded,
     /// The content is longer than allowed.
@@ -197,7 +197,7 @@ impl Pump {
             let space = scratch.input.get_mut(..self.appetite).unwrap_or_default();
             let count = match from.poll_read(cx, space) {
                 Poll::Pending => return self.wait(Waiting::Source, worker),
-                Poll::Ready(read) => read.map_err(|_| PumpError::Source)?,
+                Poll::Ready(read) => read.map_err(PumpError::Source)?,
             };
             self.settle(worker);
             if count == 0 {

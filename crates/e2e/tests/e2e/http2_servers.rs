@@ -544,6 +544,18 @@ mod broken_off {
     }
 
     #[test]
+    fn what_is_no_response_is_told_as_that() {
+        for (name, value) in [("X-Upper", "1"), ("connection", "close"), ("x-a", "1\n2")] {
+            let (lab, _server, mut connection) = met(&WIDE);
+            let mut client = asks(&lab.client(), "POST", "/", "");
+            let (stream, _) = connection.next_request();
+            connection.begin(stream, Block::response("200").field(name, value));
+            let response = client.receive().expect(502);
+            assert!(response.text().contains("response is malformed"), "{name}: {}", response.text());
+        }
+    }
+
+    #[test]
     fn a_server_that_speaks_another_protocol_is_a_bad_gateway() {
         let server = Listener::new();
         let lab = before(&[&server]);

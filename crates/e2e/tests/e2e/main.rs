@@ -12,6 +12,7 @@ mod early_response;
 mod fields;
 mod forwarding;
 mod grpc;
+mod grpc_ends;
 mod grpc_web;
 mod harness;
 mod health_active;

@@ -99,9 +99,32 @@ fn a_server_that_asks_for_a_certificate_gets_ours() {
     let client = authority.issue_client("proxy");
     let lab = reached(server(), &authority, Some(&client), &shown);
     let _ = lab.client().get("/a").expect(200).expect_body("1");
-    let lab = reached(server(), &authority, None, &known);
-    assert_eq!(lab.client().get("/a").status, 502);
-    assert_eq!(lab.origin(1).requests().len(), 0);
+    expect_refused(&reached(server(), &authority, None, &known));
+}
+
+#[test]
+fn a_server_of_http2_that_asks_in_vain_for_a_certificate_has_refused_the_handshake() {
+    let authority = Authority::new("Test CA");
+    let server = ServerSide::new(&authority.issue(&[HOST])).alpn(&["h2"]).clients_of(&authority);
+    let tls = format!("tls = {{ ca = \"ca.pem\", {NAME} }}\nprotocol = \"h2\"");
+    let lab = Lab::new().origin(answering(&server)).file("ca.pem", &authority.pem()).with("", "", &tls);
+    expect_refused(&lab.start());
+}
+
+#[test]
+fn a_server_that_does_not_go_on_with_its_handshake_is_told_from_one_that_is_not_there() {
+    for protocol in ["http1", "h2"] {
+        let silent = Listener::new();
+        let tls = "tls = { verify = false, handshake_timeout = \"200ms\" }";
+        let upstream = format!("{tls}\nprotocol = \"{protocol}\"\nretry = {{ attempts = 0 }}");
+        let config = file("", "", &upstream).replace("@all", &format!("\"{}\"", silent.address()));
+        let lab = Lab::new().config(&config).start();
+        let mut client = lab.connect();
+        client.send_get("/");
+        let _held = silent.tcp();
+        let response = client.receive().expect(502);
+        assert!(response.text().contains("TLS handshake with the server failed"), "{}", response.text());
+    }
 }
 
 #[test]

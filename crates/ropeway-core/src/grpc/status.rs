@@ -2,6 +2,12 @@
 
 use crate::end::EndReason;
 
+const STREAM_CLOSED: u32 = 0x5;
+const REFUSED_STREAM: u32 = 0x7;
+const CANCEL: u32 = 0x8;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+const INADEQUATE_SECURITY: u32 = 0xc;
+
 macro_rules! statuses {
     ($($(#[$doc:meta])* $variant:ident, $code:literal, $name:literal;)*) => {
         /// The status of a call.
@@ -117,6 +123,19 @@ impl GrpcStatus {
         }
     }
 
+    /// What the code means with which a server resets a stream (RFC 9113, section 7).
+    #[must_use]
+    pub const fn from_reset(code: u32) -> Self {
+        match code {
+            REFUSED_STREAM => Self::Unavailable,
+            CANCEL => Self::Cancelled,
+            ENHANCE_YOUR_CALM => Self::ResourceExhausted,
+            INADEQUATE_SECURITY => Self::PermissionDenied,
+            STREAM_CLOSED => Self::Unknown,
+            _ => Self::Internal,
+        }
+    }
+
     /// What a status means in a response that we make ourselves. We know more of it than
     /// [`from_http`](Self::from_http) can of a stranger's.
     const fn from_own_http(status: u16) -> Self {
@@ -171,6 +190,15 @@ mod tests {
             let status = GrpcStatus::from_end(reason);
             assert_eq!(status == GrpcStatus::Ok, reason.status() == 0, "{}", reason.name());
             assert!(status != GrpcStatus::Unknown || reason.status() < 400, "{}", reason.name());
+        }
+    }
+
+    #[test]
+    fn only_a_refused_stream_may_be_tried_again() {
+        let cases =
+            [(0x0, 13), (0x1, 13), (0x2, 13), (0x5, 2), (0x7, 14), (0x8, 1), (0xb, 8), (0xc, 7), (99, 13)];
+        for (code, status) in cases {
+            assert_eq!(GrpcStatus::from_reset(code).code(), status, "{code:#x}");
         }
     }
 

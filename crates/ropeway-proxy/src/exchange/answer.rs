@@ -37,7 +37,7 @@ pub(super) fn failed(
 ) -> Step {
     exchange.end = end;
     client.slot.unlimit();
-    grpc::note_end(exchange, end.reason);
+    grpc::note_end(exchange, end);
     exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
     let nobody_listens = end.reason.status() == 499;
     if exchange.committed {

@@ -7,8 +7,11 @@ use ropeway_core::health::FailureKind;
 use ropeway_core::retry::Symptom;
 
 use super::state::{End, Exchange};
-use crate::http2;
+use crate::http2::{self, Broken};
 use crate::relay::PumpError;
+
+/// What a server did that the `h2` crate does not take.
+const RULES: &str = "against the rules of HTTP/2";
 
 /// A failed attempt.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +79,21 @@ impl Failure {
         Self { stale, ..Self::new(end, Some(FailureKind::Reset)) }
     }
 
-    /// The server says that it has not looked at the request.
-    pub const fn refused(self) -> Self {
-        Self { unsent: true, stale: true, kind: None, ..self }
+    /// The same, of a stream that broke, with what the error says. `heard` is whether the server ever said anything on this
+    /// connection: if not, an alert is its answer to our handshake, which TLS 1.3 completes before that (RFC 8446, section 2).
+    pub fn of_broken_server(error: &io::Error, exchange: &Exchange, partial: bool, heard: bool) -> Self {
+        let failure = Self::of_server(EndReason::ServerReset, exchange, partial);
+        match Broken::of(error) {
+            Broken::Refused => Self { unsent: true, stale: true, kind: None, ..failure },
+            Broken::Reset(reason) => Self { end: failure.end.with_reset(reason), ..failure },
+            // Not what a server of HTTP/1.1 gets for it: the error may be that of another stream, and hit this one as well.
+            Broken::Malformed => {
+                let end = End::new(EndReason::BadResponse, Stage::Send).with_detail(RULES);
+                Self { end, ..failure }
+            }
+            Broken::Alert if !heard => Self::connect(EndReason::ServerTls),
+            Broken::Alert | Broken::Lost => failure,
+        }
     }
 
     /// The server sent something that is not a response.
@@ -104,18 +119,18 @@ impl Failure {
     }
 
     /// The client is gone.
-    pub const fn client_gone() -> Self {
-        Self::local(EndReason::ClientClosed, Stage::Send)
+    pub const fn client_gone(stage: Stage) -> Self {
+        Self::local(EndReason::ClientClosed, stage)
     }
 
     /// The request body broke.
-    pub fn of_client(error: &PumpError) -> Self {
-        let end = |reason| End::new(reason, Stage::Send);
+    pub fn of_client(error: &PumpError, stage: Stage) -> Self {
+        let end = |reason| End::new(reason, stage);
         let end = match error {
             PumpError::Malformed(error) => end(error.request_reason()).with_detail(error.detail()),
             PumpError::SourceEnded => end(EndReason::RequestTruncated),
             PumpError::TooLarge => end(EndReason::BodyTooLarge),
-            PumpError::Source | PumpError::Sink(_) => end(EndReason::ClientClosed),
+            PumpError::Source(_) | PumpError::Sink(_) => end(EndReason::ClientClosed),
         };
         Self::new(end, None)
     }
@@ -128,7 +143,15 @@ impl Failure {
                 let end = end(error.response_reason()).with_detail(error.detail());
                 Self::new(end, Some(FailureKind::Reset))
             }
-            PumpError::SourceEnded | PumpError::Source | PumpError::TooLarge => {
+            PumpError::Source(error) => {
+                let end = match Broken::of(error) {
+                    Broken::Reset(reason) => end(EndReason::ResponseTruncated).with_reset(reason),
+                    Broken::Malformed => end(EndReason::BadResponseBody).with_detail(RULES),
+                    Broken::Refused | Broken::Lost | Broken::Alert => end(EndReason::ResponseTruncated),
+                };
+                Self::new(end, Some(FailureKind::Reset))
+            }
+            PumpError::SourceEnded | PumpError::TooLarge => {
                 Self::new(end(EndReason::ResponseTruncated), Some(FailureKind::Reset))
             }
             PumpError::Sink(error) if error.kind() == io::ErrorKind::OutOfMemory => {

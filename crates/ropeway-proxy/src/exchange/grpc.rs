@@ -32,8 +32,13 @@ pub(crate) struct Call {
 impl Call {
     /// The call that a request is, if it is one.
     pub fn of(request: &RequestHead) -> Option<Self> {
-        let content_type = GrpcContentType::parse(request.head.get(Known::ContentType)?)?;
-        Some(Self { flavour: content_type.flavour, status: None, translated_type: None })
+        Self::of_type(request.head.get(Known::ContentType)?)
+    }
+
+    /// The call that a request with this Content-Type is.
+    pub fn of_type(content_type: &[u8]) -> Option<Self> {
+        let flavour = GrpcContentType::parse(content_type)?.flavour;
+        Some(Self { flavour, status: None, translated_type: None })
     }
 }
 
@@ -123,9 +128,9 @@ pub(super) fn note_trailers(exchange: &mut Exchange) {
 }
 
 /// Notes the status with which we end a call ourselves.
-pub(super) fn note_end(exchange: &mut Exchange, reason: EndReason) {
+pub(super) fn note_end(exchange: &mut Exchange, end: End) {
     if let Some(call) = &mut exchange.call {
-        call.status = Some(GrpcStatus::from_end(reason));
+        call.status = Some(end.reset.map_or(GrpcStatus::from_end(end.reason), GrpcStatus::from_reset));
     }
 }
 
@@ -150,7 +155,7 @@ pub(super) fn end_with_trailers(client: &mut Client, exchange: &Exchange) -> boo
         return false;
     };
     let mut section = Vec::new();
-    write_status(&mut section, call, exchange.end.reason.cause());
+    write_status(&mut section, call, exchange.end.reason, exchange.end.detail);
     section.extend_from_slice(b"\r\n");
     let mut decoder = BodyDecoder::new(BodyFraming::Stream, &client.listener.body_limits);
     client.link.is_stream()
@@ -159,12 +164,15 @@ pub(super) fn end_with_trailers(client: &mut Client, exchange: &Exchange) -> boo
 }
 
 /// Appends the fields that tell a client how its call ended.
-pub(crate) fn write_status(out: &mut Vec<u8>, call: &Call, message: &str) {
+pub(crate) fn write_status(out: &mut Vec<u8>, call: &Call, reason: EndReason, detail: &str) {
     let status = call.status.unwrap_or(GrpcStatus::Unknown);
     out.extend_from_slice(b"grpc-status: ");
     out.extend_from_slice(itoa::Buffer::new().format(status.code()).as_bytes());
     out.extend_from_slice(b"\r\ngrpc-message: ");
-    write_message(message, out);
+    write_message(reason.cause(), out);
+    if !detail.is_empty() {
+        write_message(&format!(" ({detail})"), out);
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -141,7 +141,9 @@ pub(super) fn fetch_body(
             Poll::Ready(Ok(count)) => {
                 client.link.inbox.append(input.get(..count).unwrap_or_default(), &worker.buffers);
             }
-            Poll::Ready(Err(_)) => return Err(Failure::of_client(&PumpError::Source)),
+            Poll::Ready(Err(error)) => {
+                return Err(Failure::of_client(&PumpError::Source(error), Stage::Send));
+            }
         }
     }
     // Trailers are left to the pump, which also finds the end before them.
@@ -173,9 +175,9 @@ pub(super) fn add_body(
         return Ok(());
     }
     let encoded = exchange.upload.encode(client.link.inbox.as_slice(), out);
-    let used = encoded.map_err(|error| Failure::of_client(&error))?;
+    let used = encoded.map_err(|error| Failure::of_client(&error, Stage::Send))?;
     if whole {
-        exchange.upload.end_of_stream(None, out).map_err(|error| Failure::of_client(&error))?;
+        exchange.upload.end_of_stream(None, out).map_err(|error| Failure::of_client(&error, Stage::Send))?;
     }
     if exchange.upload.is_done() {
         exchange.held = used;

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use ropeway_core::end::EndReason;
+use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{
     BodyFraming, HeadLimits, Known, Progress, ResponseHead, TRANSFER_ENCODING_CHUNKED, Version,
 };
@@ -15,7 +15,6 @@ use super::state::Exchange;
 use super::{wait, withdraw};
 use crate::buffers::{BufferPool, PIECE_READ, Scratch};
 use crate::connection::Client;
-use crate::http2;
 use crate::link::Noise;
 use crate::local_response;
 use crate::pool::ServerLink;
@@ -67,13 +66,14 @@ pub(super) fn poll(
             let count = match server.link.poll_read(cx, space) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(ended(exchange, server, EndReason::ServerClosed)));
+                    let partial = !server.link.inbox.is_empty();
+                    return Poll::Ready(Err(Failure::of_server(EndReason::ServerClosed, exchange, partial)));
                 }
                 Poll::Ready(Ok(count)) => count,
                 Poll::Ready(Err(error)) => {
-                    let failure = ended(exchange, server, EndReason::ServerReset);
-                    let refused = http2::client::was_refused(&error);
-                    return Poll::Ready(Err(if refused { failure.refused() } else { failure }));
+                    let (partial, heard) = (!server.link.inbox.is_empty(), server.link.received > 0);
+                    let failure = Failure::of_broken_server(&error, exchange, partial, heard);
+                    return Poll::Ready(Err(failure));
                 }
             };
             exchange.head_is_all = server.link.is_at_end();
@@ -406,7 +406,7 @@ fn poll_upload(
             server.link.outbox.clear(&worker.buffers);
             exchange.upload_broken = true;
         }
-        Poll::Ready(Err(error)) => return Err(Failure::of_client(&error)),
+        Poll::Ready(Err(error)) => return Err(Failure::of_client(&error, Stage::Send)),
         Poll::Pending => {}
     }
     Ok(())
@@ -432,14 +432,10 @@ fn poll_client(
         flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
     }
     match client.poll_noise(cx) {
-        Poll::Ready(Noise::Gone) => Err(Failure::client_gone()),
-        Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => Err(Failure::client_gone()),
+        Poll::Ready(Noise::Gone) => Err(Failure::client_gone(Stage::Send)),
+        Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => {
+            Err(Failure::client_gone(Stage::Send))
+        }
         _ => Ok(()),
     }
-}
-
-/// The server's stream ended before a response head, or inside it.
-fn ended(exchange: &Exchange, server: &ServerLink, reason: EndReason) -> Failure {
-    let partial = !server.link.inbox.is_empty();
-    Failure::of_server(reason, exchange, partial)
 }

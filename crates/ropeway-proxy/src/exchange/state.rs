@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use h2::Reason;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
 use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
+use crate::http2;
 use crate::link::Link;
 use crate::opening::Opening;
 use crate::pool::ServerLink;
@@ -26,17 +28,23 @@ pub(crate) const MAX_ATTEMPTS: usize = 8;
 pub(crate) struct End {
     pub reason: EndReason,
     pub stage: Stage,
-    /// More about a malformed message; empty otherwise.
+    /// More about a malformed message, or a reset; empty otherwise.
     pub detail: &'static str,
+    /// The code with which the server gave its stream up.
+    pub reset: Option<u32>,
 }
 
 impl End {
     pub const fn new(reason: EndReason, stage: Stage) -> Self {
-        Self { reason, stage, detail: "" }
+        Self { reason, stage, detail: "", reset: None }
     }
 
     pub const fn with_detail(self, detail: &'static str) -> Self {
         Self { detail, ..self }
+    }
+
+    pub fn with_reset(self, reason: Reason) -> Self {
+        Self { detail: http2::name_of(reason), reset: Some(reason.into()), ..self }
     }
 }
 

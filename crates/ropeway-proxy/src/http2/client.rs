@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -177,16 +176,6 @@ impl fmt::Debug for Multiplexed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Multiplexed").field("state", &self.state).finish_non_exhaustive()
     }
-}
-
-/// Whether the server says that it has not looked at the request, which can then be sent elsewhere (RFC 9113, section
-/// 8.7).
-pub(crate) fn was_refused(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<h2::Error>());
-    error.is_some_and(|error| {
-        // Streams that a GOAWAY does not leave out end with the connection instead, whatever its reason is.
-        error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote())
-    })
 }
 
 #[cfg(test)]

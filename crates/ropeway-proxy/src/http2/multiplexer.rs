@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -110,6 +111,12 @@ async fn connect(
     let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
     let mut greeted = pin!(async {
         greet(worker, link, https, moves).await.map_err(|error| {
+            // The crate keeps no more of an error than its kind: this is that of TLS.
+            if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+                let details = format_args!("TLS handshake with {authority} failed: {error}");
+                worker.complain(Complaint::ServerTls, details);
+                return EndReason::ServerTls;
+            }
             let details = format_args!("{authority} does not speak HTTP/2: {error}");
             worker.complain(Complaint::ServerHttp2, details);
             EndReason::ConnectFailed

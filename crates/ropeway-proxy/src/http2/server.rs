@@ -18,7 +18,7 @@ use super::stream::{Kind, Stream};
 use super::text;
 use super::transport::Transport;
 use crate::connection::{Client, Farewell, refused};
-use crate::exchange::{self, After, End, Exchange};
+use crate::exchange::{self, After, Call, End, Exchange};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
 use crate::worker::Worker;
@@ -236,6 +236,7 @@ fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) ->
         Ok(Progress::Partial) => refused(exchange, End::new(EndReason::BadRequest, Stage::Receive)),
         Err(error) => {
             let end = End::new(error.reason(), Stage::Receive).with_detail(error.detail());
+            exchange.call = text::content_type(head).and_then(Call::of_type);
             refused(exchange, end)
         }
     }

@@ -224,6 +224,11 @@ fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The media type that a head of our own writing names.
+pub(super) fn content_type(text: &[u8]) -> Option<&[u8]> {
+    lines(text).find_map(|line| line.strip_prefix(b"content-type: "))
+}
+
 /// The lines of a head up to the empty one.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;

@@ -1,5 +1,7 @@
 //! Time-outs of every phase, configured short; the defaults are the same code with larger numbers.
 
+use ropeway_e2e::h2::frame::{code::NO_ERROR, headers, open_headers};
+use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::origin::Port;
 use ropeway_e2e::{Lab, Origin, reply};
 
@@ -27,6 +29,22 @@ fn a_head_that_trickles_is_no_longer_allowed_than_one_that_stands_still() {
     }
     let _ = connection.receive().expect(408);
     lab.expect_origin_saw_only(&[]);
+}
+
+/// A frame that is not complete, or a field block without its end, stops the whole connection.
+#[test]
+fn a_head_by_http2_that_does_not_end_ends_the_connection() {
+    let settings = "http2 = { prior_knowledge = true }\ntimeout = { head = \"300ms\" }";
+    for bytes in [open_headers(3, Block::get("/")).bytes(), headers(3, Block::get("/")).bytes()[..5].to_vec()]
+    {
+        let lab = Lab::new().origins(1).with(settings, "", "").start();
+        let mut connection = Connection::open(&lab.client());
+        let _ = connection.get("/").expect(200);
+        connection.send_bytes(&bytes);
+        connection.expect_goaway(&[NO_ERROR]);
+        let late = [("reason", "head_timeout")];
+        assert_eq!(lab.admin().metric("ropeway_listener_request_ends_total", &late), 1.0);
+    }
 }
 
 #[test]

@@ -57,6 +57,16 @@ impl Frames {
         Some(Piece::Payload { bytes: now, ends: self.left.is_none() })
     }
 
+    /// Whether a part of a header is here.
+    pub const fn is_within_header(&self) -> bool {
+        self.held > 0
+    }
+
+    /// Whether a part of a payload is to come.
+    pub const fn is_within_payload(&self) -> bool {
+        self.left.is_some()
+    }
+
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         let (now, later) = bytes.split_at(bytes.len().min(HEADER_LEN - self.held));
         let end = self.held + now.len();

@@ -91,6 +91,8 @@ pub struct Guard {
     resets: u32,
     most_resets: u32,
     minute: u64,
+    now_ms: u64,
+    unfinished_since_ms: Option<u64>,
     verdict: Option<Code>,
 }
 
@@ -117,6 +119,8 @@ impl Guard {
             resets: 0,
             most_resets,
             minute: 0,
+            now_ms: 0,
+            unfinished_since_ms: None,
             verdict: None,
         }
     }
@@ -126,6 +130,13 @@ impl Guard {
     pub fn verdict(&self) -> Option<Code> {
         let is_too_much = self.resets > self.most_resets;
         self.verdict.or(is_too_much.then_some(Code::EnhanceYourCalm))
+    }
+
+    /// The time since which the header of a frame, or a field block, is arriving. Until it is complete no stream can wait
+    /// for what is missing, and none can go on.
+    #[must_use]
+    pub fn unfinished_since_ms(&self) -> Option<u64> {
+        self.unfinished_since_ms
     }
 
     /// Bytes of the field block that opened a stream. To be asked in the order in which streams are opened.
@@ -140,6 +151,7 @@ impl Guard {
 
     /// Moves time on.
     pub fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
         let second = now_ms / 1_000;
         let passed = u32::try_from(second.saturating_sub(self.second)).unwrap_or(CALM);
         self.second = second;
@@ -193,6 +205,8 @@ impl Guard {
         let (_, mut frames) = bytes.split_at(self.preface.min(bytes.len()));
         self.preface -= bytes.len() - frames.len();
         let result = self.judge(&mut frames);
+        let is_unfinished = self.incoming.is_within_header() || self.is_within_block();
+        self.unfinished_since_ms = is_unfinished.then_some(self.unfinished_since_ms.unwrap_or(self.now_ms));
         self.verdict = self.verdict.or(result.err());
         result
     }
@@ -216,6 +230,9 @@ impl Guard {
     fn judge_header(&mut self, frame: Frame) -> Result<(), Code> {
         let Frame { len, kind, flags, .. } = frame;
         self.frame = frame;
+        if kind != CONTINUATION {
+            self.unfinished_since_ms = None;
+        }
         if !self.greeted && (kind != SETTINGS || flags & ACK != 0) {
             return Err(Code::Protocol);
         }
@@ -303,6 +320,11 @@ impl Guard {
         }
         self.blocks.push_back((self.last, self.payload.len()));
         Ok(())
+    }
+
+    fn is_within_block(&self) -> bool {
+        let is_block = matches!(self.frame.kind, HEADERS | CONTINUATION);
+        is_block && (self.frame.flags & END_HEADERS == 0 || self.incoming.is_within_payload())
     }
 
     /// Whether a field block was the last thing to arrive and cannot be decoded, when a decoder has refused it; what can be
@@ -505,6 +527,33 @@ mod tests {
         assert_eq!(guard.inspect(&[frame(HEADERS, flags, 1, &padded), rest].concat()), Ok(()));
         assert_eq!(guard.take_block_len(1), Some(15));
         assert_eq!(guard.take_block_len(1), None);
+    }
+
+    #[test]
+    fn what_is_unfinished_is_so_from_its_first_byte_to_its_last() {
+        let mut guard = greeted();
+        let mut at = |now_ms, bytes: &[u8]| {
+            guard.set_time(now_ms);
+            guard.inspect(bytes).unwrap();
+            guard.unfinished_since_ms()
+        };
+        let whole = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x82; 4]);
+        assert_eq!(at(1, &whole), None);
+        assert_eq!(at(2, &whole[..1]), Some(2));
+        assert_eq!(at(3, &whole[1..5]), Some(2));
+        let next = frame(HEADERS, 0, 3, &[0x82; 4]);
+        let mut guard = greeted();
+        let mut at = |now_ms, bytes: &[u8]| {
+            guard.set_time(now_ms);
+            guard.inspect(bytes).unwrap();
+            guard.unfinished_since_ms()
+        };
+        assert_eq!(at(4, &next), Some(4));
+        assert_eq!(at(5, &frame(CONTINUATION, 0, 3, &[0x82])), Some(4));
+        let last = frame(CONTINUATION, END_HEADERS, 3, &[0x82; 4]);
+        assert_eq!(at(6, &last[..11]), Some(4));
+        assert_eq!(at(7, &last[11..]), None);
+        assert_eq!(at(8, &frame(DATA, 0, 3, b"body")[..10]), None, "bodies have time-outs of their own");
     }
 
     #[test]

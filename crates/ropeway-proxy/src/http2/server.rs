@@ -26,8 +26,6 @@ use crate::worker::Worker;
 /// The nonce of a WebSocket handshake that we make of an extended CONNECT. It proves nothing (RFC 6455, section 10.3),
 /// and nobody sees its answer.
 const WEBSOCKET_KEY: &str = "cm9wZXdheSBoMiBzdHJlYW0=";
-/// Streams that a client may have reset and that wait to be noticed.
-const MAX_PENDING_RESETS: usize = 32;
 /// Streams that the crate may reset in the life of a connection because of what a client does. How many in a minute is for
 /// [`Guard`] to count; but it does not see those that a client who reads nothing lets pile up.
 const MOST_ERRORS: usize = 10_000;
@@ -79,7 +77,7 @@ fn builder(limits: &Http2Limits) -> Builder {
         .initial_connection_window_size(limits.connection_window)
         .max_frame_size(limits.max_frame)
         .max_header_list_size(limits.max_header_list)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_pending_accept_reset_streams(limits.max_concurrent_streams as usize)
         .max_concurrent_reset_streams(limits.max_concurrent_streams as usize)
         .max_local_error_reset_streams(Some(MOST_ERRORS))
         .max_send_buffer_size(SEND_BUFFER)
@@ -130,6 +128,10 @@ impl Served {
         if let Some(code) = self.transport.verdict().filter(|_| !self.is_condemned) {
             self.is_condemned = true;
             self.connection.abrupt_shutdown(Reason::from(code as u32));
+        } else if !self.is_condemned && self.head_due(client).is_some_and(|due| client.slot.has_passed(due)) {
+            self.is_condemned = true;
+            client.count_end(EndReason::HeadTimeout);
+            self.connection.abrupt_shutdown(Reason::NO_ERROR);
         } else if self.farewell.is_none()
             && (!client.may_continue(worker)
                 || self.idle_at(client).is_some_and(|idle_at| client.slot.has_passed(idle_at)))
@@ -145,6 +147,11 @@ impl Served {
     /// When the connection has had no stream for too long.
     fn idle_at(&self, client: &Client) -> Option<u64> {
         Some(self.quiet_since_ms?.saturating_add(client.listener.timeouts.idle_ms))
+    }
+
+    /// When a field block, or the header of a frame, has to be complete.
+    fn head_due(&self, client: &Client) -> Option<u64> {
+        Some(self.transport.unfinished_since_ms()?.saturating_add(client.listener.timeouts.head_ms))
     }
 
     fn wait(&mut self, cx: &mut Context<'_>, client: &Client) -> Poll<After> {
@@ -164,7 +171,8 @@ impl Served {
             None => self.idle_at(client),
         };
         let ping_at = self.liveness.as_ref().map(Liveness::due_ms);
-        client.slot.arm(end.into_iter().chain(ping_at).min().unwrap_or(u64::MAX));
+        let head_at = self.head_due(client).filter(|_| !self.is_condemned);
+        client.slot.arm([end, ping_at, head_at].into_iter().flatten().min().unwrap_or(u64::MAX));
         Poll::Pending
     }
 

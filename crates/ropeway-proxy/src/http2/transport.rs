@@ -72,6 +72,11 @@ impl Transport {
         self.0.borrow().guard.as_ref().and_then(Guard::verdict)
     }
 
+    /// The coarse time since which a client is sending the header of a frame, or a field block.
+    pub fn unfinished_since_ms(&self) -> Option<u64> {
+        self.0.borrow().guard.as_ref().and_then(Guard::unfinished_since_ms)
+    }
+
     /// Sends what was written, as far as the client takes it. To be called at the end of each turn of the connection.
     ///
     /// # Errors

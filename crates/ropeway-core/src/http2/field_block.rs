@@ -5,6 +5,9 @@ use super::huffman;
 /// Entries of the static table; 1 to 14 of them are pseudo-header fields.
 const STATIC_ENTRIES: usize = 61;
 const LAST_PSEUDO: usize = 14;
+/// Those of `:path`, and its name in Huffman code.
+const PATH: [usize; 2] = [4, 5];
+const PATH_IN_HUFFMAN: &[u8] = &[0xb9, 0x58, 0xd3, 0x3f];
 /// Entries that the dynamic table can have with its default size of 4096 bytes, 32 of which each costs.
 const MOST_DYNAMIC: usize = 128;
 /// The default size of the dynamic table, which nobody was allowed to raise.
@@ -13,7 +16,7 @@ const TABLE_SIZE: usize = 4096;
 /// One instruction of a block.
 enum Field<'a> {
     Indexed(usize),
-    Literal { name: Name<'a>, value: Text<'a> },
+    Literal { name: Name<'a>, value: Text<'a>, is_kept: bool },
     TableSize(usize),
 }
 
@@ -53,7 +56,7 @@ pub(super) fn is_broken(block: &[u8]) -> bool {
                 }
                 refers |= index > STATIC_ENTRIES;
             }
-            Field::Literal { name, value } => {
+            Field::Literal { name, value, .. } => {
                 let name = match name {
                     Name::Indexed(index) if index > STATIC_ENTRIES + MOST_DYNAMIC => return true,
                     Name::Indexed(index) => {
@@ -105,6 +108,50 @@ pub(super) fn has_pseudo_field(block: &[u8]) -> bool {
     false
 }
 
+/// A fragment in `:path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fragment {
+    None,
+    /// The block has one.
+    Passing,
+    /// The block puts one into the table, for any later block to refer to.
+    Kept,
+}
+
+/// The fragment in `:path`, which is no part of a target (RFC 9113, section 8.3.1), and which a decoder may drop without a
+/// word. A `:path` whose very name is told by an entry of the dynamic table is not seen through; nobody needs that, since
+/// the static one has it.
+pub(super) fn fragment(block: &[u8]) -> Fragment {
+    let (mut rest, mut found) = (block, Fragment::None);
+    while let Ok((field, left)) = next(rest) {
+        rest = left;
+        let Field::Literal { name, value, is_kept } = field else { continue };
+        if name.is_path() && value.has_number_sign() {
+            if is_kept {
+                return Fragment::Kept;
+            }
+            found = Fragment::Passing;
+        }
+    }
+    found
+}
+
+impl Name<'_> {
+    fn is_path(&self) -> bool {
+        match self {
+            Name::Indexed(index) => PATH.contains(index),
+            Name::Literal(Text { bytes, is_huffman: true }) => *bytes == PATH_IN_HUFFMAN,
+            Name::Literal(Text { bytes, is_huffman: false }) => *bytes == b":path",
+        }
+    }
+}
+
+impl Text<'_> {
+    fn has_number_sign(&self) -> bool {
+        if self.is_huffman { huffman::has_number_sign(self.bytes) } else { self.bytes.contains(&b'#') }
+    }
+}
+
 /// RFC 7541, section 6.
 fn next(bytes: &[u8]) -> Result<(Field<'_>, &[u8]), Broken> {
     let first = *bytes.first().ok_or(Broken)?;
@@ -123,7 +170,7 @@ fn next(bytes: &[u8]) -> Result<(Field<'_>, &[u8]), Broken> {
         index => (Name::Indexed(index), rest),
     };
     let (value, rest) = text(rest)?;
-    Ok((Field::Literal { name, value }, rest))
+    Ok((Field::Literal { name, value, is_kept: prefix == 6 }, rest))
 }
 
 /// RFC 7541, section 5.1.
@@ -162,4 +209,42 @@ fn is_name(name: &[u8]) -> bool {
 
 fn is_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An instruction with this first byte, for `:path` by its place in the static table.
+    fn path(first: u8, value: &[u8], huffman: u8) -> Vec<u8> {
+        [&[0x82, 0x86, first, huffman | value.len() as u8][..], value, &[0x00, 1, b'x', 1, b'#']].concat()
+    }
+
+    #[test]
+    fn a_fragment_is_found_in_every_form_of_the_path() {
+        // "/a#b" in Huffman code: 011000 00011 111111111010 100011, and padding.
+        let coded = [0b0110_0000, 0b0111_1111, 0b1111_0101, 0b0001_1111];
+        for (first, expected) in
+            [(0x04, Fragment::Passing), (0x14, Fragment::Passing), (0x44, Fragment::Kept)]
+        {
+            for first in [first, first + 1] {
+                assert_eq!(fragment(&path(first, b"/a#b", 0)), expected);
+                assert_eq!(fragment(&path(first, &coded, 0x80)), expected);
+                assert_eq!(fragment(&path(first, b"/a", 0)), Fragment::None);
+            }
+            let mut named = vec![first & 0xf0, 5];
+            named.extend(b":path\x04/a#b");
+            assert_eq!(fragment(&named), expected);
+            let named = [&[first & 0xf0, 0x84], PATH_IN_HUFFMAN, &[0x84], &coded].concat();
+            assert_eq!(fragment(&named), expected);
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_kept_is_found_behind_one_that_passes() {
+        let twice = [path(0x04, b"/a#b", 0), path(0x44, b"/a#b", 0)].concat();
+        assert_eq!(fragment(&twice), Fragment::Kept);
+        assert_eq!(fragment(&[0x82, 0x84]), Fragment::None);
+        assert_eq!(fragment(&[0xff, 0xff]), Fragment::None, "not to be decoded");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::field_block;
+use super::field_block::{self, Fragment};
 use super::frames::{
     CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, Piece, RST_STREAM, SETTINGS,
     WINDOW_UPDATE,
@@ -62,6 +62,15 @@ pub enum Code {
 /// REFUSED_STREAM and ENHANCE_YOUR_CALM.
 const PROVOKED: [u32; 6] = [0x1, 0x3, 0x5, 0x6, 0x7, 0xb];
 
+/// A field block that opened a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its bytes.
+    pub len: usize,
+    /// Its `:path` has a fragment, which makes the request malformed (RFC 9113, section 8.3.1).
+    pub has_fragment: bool,
+}
+
 /// What a client's frames have led to so far.
 #[derive(Debug)]
 pub struct Guard {
@@ -80,8 +89,8 @@ pub struct Guard {
     /// Streams up to this one are not known any more.
     forgotten: u32,
     is_trailers: bool,
-    /// Bytes of the field blocks that opened streams.
-    blocks: VecDeque<(u32, usize)>,
+    /// The field blocks that opened streams.
+    blocks: VecDeque<(u32, Block)>,
     outgoing: Frames,
     sent: Frame,
     /// Frames that carry nothing which the client may still send.
@@ -139,11 +148,11 @@ impl Guard {
         self.unfinished_since_ms
     }
 
-    /// Bytes of the field block that opened a stream. To be asked in the order in which streams are opened.
-    pub fn take_block_len(&mut self, stream: u32) -> Option<usize> {
-        while let Some((id, len)) = self.blocks.pop_front_if(|(id, _)| *id <= stream) {
+    /// The field block that opened a stream. To be asked in the order in which streams are opened.
+    pub fn take_block(&mut self, stream: u32) -> Option<Block> {
+        while let Some((id, block)) = self.blocks.pop_front_if(|(id, _)| *id <= stream) {
             if id == stream {
-                return Some(len);
+                return Some(block);
             }
         }
         None
@@ -318,8 +327,11 @@ impl Guard {
         if self.blocks.len() >= MOST_BLOCKS {
             self.blocks.pop_front();
         }
-        self.blocks.push_back((self.last, self.payload.len()));
-        Ok(())
+        let fragment = field_block::fragment(&self.payload);
+        let block = Block { len: self.payload.len(), has_fragment: fragment != Fragment::None };
+        self.blocks.push_back((self.last, block));
+        // Nobody would see it in the blocks that refer to it.
+        if fragment == Fragment::Kept { Err(Code::Protocol) } else { Ok(()) }
     }
 
     fn is_within_block(&self) -> bool {
@@ -513,7 +525,7 @@ mod tests {
         let long = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x82; 16_000]);
         assert_eq!(guard.inspect(&long), Ok(()));
         assert_eq!(guard.inspect(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x82])), Ok(()));
-        assert_eq!(guard.take_block_len(3), Some(1));
+        assert_eq!(guard.take_block(3).map(|block| block.len), Some(1));
         assert!(guard.blocks.is_empty(), "nobody asks for stream 1 after stream 3");
         assert!(guard.payload.capacity() <= KEPT);
     }
@@ -525,8 +537,8 @@ mod tests {
         let padded = [&[3, 0, 0, 0, 0, 7][..], &[0x82; 10], &[0; 3]].concat();
         let rest = frame(CONTINUATION, END_HEADERS, 1, &[0x82; 5]);
         assert_eq!(guard.inspect(&[frame(HEADERS, flags, 1, &padded), rest].concat()), Ok(()));
-        assert_eq!(guard.take_block_len(1), Some(15));
-        assert_eq!(guard.take_block_len(1), None);
+        assert_eq!(guard.take_block(1).map(|block| block.len), Some(15));
+        assert_eq!(guard.take_block(1), None);
     }
 
     #[test]

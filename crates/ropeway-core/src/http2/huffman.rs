@@ -6,20 +6,33 @@ const SYMBOLS: [u32; 31] =
     [0, 0, 0, 0, 0, 10, 26, 32, 6, 0, 5, 3, 2, 6, 2, 3, 0, 0, 0, 3, 8, 13, 26, 29, 12, 4, 15, 19, 29, 0, 4];
 const EOS: u32 = 0x3fff_ffff;
 const MOST_PADDING: u32 = 7;
+const NUMBER_SIGN: u32 = 0xffa;
 
 /// Whether the bytes are whole symbols, none of them EOS, and at most seven bits of padding with its beginning.
 pub(super) fn is_valid(bytes: &[u8]) -> bool {
+    let rest = read(bytes, |code| code != EOS);
+    rest.is_some_and(|rest| rest.bits <= MOST_PADDING && rest.code == (1 << rest.bits) - 1)
+}
+
+/// Whether one of the symbols is `#`. No two symbols have the same code, whatever their lengths.
+pub(super) fn has_number_sign(bytes: &[u8]) -> bool {
+    read(bytes, |code| code != NUMBER_SIGN).is_none()
+}
+
+/// Reads symbols for as long as their codes are welcome. Returns the bits behind the last one.
+fn read(bytes: &[u8], is_welcome: impl Fn(u32) -> bool) -> Option<Symbol> {
     let mut symbol = Symbol::default();
     for byte in bytes {
         for shift in (0..8).rev() {
-            match symbol.push(u32::from(byte >> shift & 1)) {
-                Some(EOS) => return false,
-                Some(_) => symbol = Symbol::default(),
-                None => {}
+            if let Some(code) = symbol.push(u32::from(byte >> shift & 1)) {
+                if !is_welcome(code) {
+                    return None;
+                }
+                symbol = Symbol::default();
             }
         }
     }
-    symbol.bits <= MOST_PADDING && symbol.code == (1 << symbol.bits) - 1
+    Some(symbol)
 }
 
 /// A symbol of which some bits are known.

@@ -5,4 +5,4 @@ mod frames;
 mod guard;
 mod huffman;
 
-pub use guard::{Code, Guard};
+pub use guard::{Block, Code, Guard};

@@ -189,13 +189,14 @@ impl Served {
         let kind = if protocol.is_some() { Kind::Tunnel } else { Kind::Request };
         let head = &mut worker.scratch.borrow_mut().output;
         head.clear();
-        let block = self.transport.take_block_len(body.stream_id().as_u32());
-        if text::write_request(&request, protocol, WEBSOCKET_KEY, head).is_err() {
+        let block = self.transport.take_block(body.stream_id().as_u32());
+        let is_malformed = block.is_some_and(|block| block.has_fragment);
+        if is_malformed || text::write_request(&request, protocol, WEBSOCKET_KEY, head).is_err() {
             respond.send_reset(Reason::PROTOCOL_ERROR);
             client.count_end(EndReason::BadRequest);
             return;
         }
-        if is_bomb(head.len(), block) {
+        if block.is_some_and(|block| is_bomb(head.len(), block.len)) {
             // Without an answer, which a client that opens no window would leave with us.
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);
             client.count_end(EndReason::HeadTooLarge);
@@ -213,8 +214,8 @@ impl Served {
 
 /// Whether a field block says far more than its own bytes and all that the dynamic table can hold. A block that does refers
 /// to the same entry many times.
-fn is_bomb(head: usize, block: Option<usize>) -> bool {
-    block.is_some_and(|block| head > TABLE_SIZE + EXPANSION * block)
+fn is_bomb(head: usize, block: usize) -> bool {
+    head > TABLE_SIZE + EXPANSION * block
 }
 
 /// One stream's exchange.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use ropeway_core::http2::{Code, Guard};
+use ropeway_core::http2::{Block, Code, Guard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffers::Pending;
@@ -55,9 +55,9 @@ impl Transport {
         self.0.borrow().link.delivered()
     }
 
-    /// Bytes of the field block that opened a client's stream. To be asked in the order of streams.
-    pub fn take_block_len(&self, stream: u32) -> Option<usize> {
-        self.0.borrow_mut().guard.as_mut()?.take_block_len(stream)
+    /// The field block that opened a client's stream. To be asked in the order of streams.
+    pub fn take_block(&self, stream: u32) -> Option<Block> {
+        self.0.borrow_mut().guard.as_mut()?.take_block(stream)
     }
 
     /// Notes that a client has given a stream up.

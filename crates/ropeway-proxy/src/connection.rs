@@ -442,7 +442,7 @@ pub(crate) fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
     exchange
 }
 
-/// How long a client that is to be left may take: for as long as it goes on taking what it was sent.
+/// How long a client that is to be left may take: for as long as there is something for it to take, and it does.
 #[derive(Debug)]
 pub(crate) struct Farewell {
     due_ms: u64,
@@ -450,8 +450,9 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
-    pub fn new(client: &Client, delivered: u64) -> Self {
-        Self { due_ms: client.slot.after(client.listener.timeouts.linger_ms), delivered }
+    /// Asks the kernel; so does [`Self::is_over`] when it is due.
+    pub fn new(client: &Client, link: &Link) -> Self {
+        Self { due_ms: client.slot.after(client.listener.timeouts.linger_ms), delivered: link.delivered() }
     }
 
     /// When to look again.
@@ -459,14 +460,14 @@ impl Farewell {
         self.due_ms
     }
 
-    /// Whether the client has taken nothing for too long.
-    pub fn is_over(&mut self, client: &Client, delivered: impl FnOnce() -> u64) -> bool {
+    /// Whether the client has had time enough.
+    pub fn is_over(&mut self, client: &Client, link: &Link) -> bool {
         if !client.slot.has_passed(self.due_ms) {
             return false;
         }
         let before = self.delivered;
-        *self = Self::new(client, delivered());
-        self.delivered <= before
+        *self = Self::new(client, link);
+        self.delivered <= before || self.delivered == link.sent
     }
 }
 
@@ -476,7 +477,7 @@ pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
     if poll_fn(|cx| Poll::Ready(client.link.shutdown_write(cx))).await.is_err() {
         return;
     }
-    let mut farewell = Farewell::new(client, client.link.delivered());
+    let mut farewell = Farewell::new(client, &client.link);
     let mut budget = LINGER_BYTES;
     poll_fn(|cx| {
         loop {
@@ -485,9 +486,7 @@ pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
                 Poll::Ready(Ok(count)) if count > 0 && count <= budget => budget -= count,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending if worker.must_abort() => return Poll::Ready(()),
-                Poll::Pending if farewell.is_over(client, || client.link.delivered()) => {
-                    return Poll::Ready(());
-                }
+                Poll::Pending if farewell.is_over(client, &client.link) => return Poll::Ready(()),
                 Poll::Pending => {
                     client.slot.arm(farewell.due_ms());
                     return Poll::Pending;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use ropeway_e2e::h2::frame::{code::*, data, reset, setting, settings, window_update};
 use ropeway_e2e::h2::rules::{expect_going_on, holding_origin, lab};
-use ropeway_e2e::h2::{Block, Connection, Listener};
+use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
 use ropeway_e2e::{Gate, Lab, Origin, Running, eventually, reply};
 
@@ -214,6 +214,67 @@ fn an_origin_that_does_not_read_holds_back_the_client() {
     connection.send_body(stream, &[b'y'; 100_000]);
     connection.finish(stream);
     let _ = connection.response(stream).expect(200).expect_body(&(sent + 100_000).to_string());
+}
+
+/// A proxy before a server that takes no body at all, and uploads on one connection of a client.
+struct Stuck {
+    lab: Running,
+    _server: Connection<Call>,
+    connection: Connection,
+    uploads: Vec<u32>,
+}
+
+impl Stuck {
+    fn new(uploads: usize) -> Self {
+        let server = Listener::new();
+        let routes = format!(
+            "[[route]]\nmatch = {{ path = \"/stuck\" }}\nupstream = \"stuck\"\n\
+             [upstream.stuck]\nservers = [\"{}\"]\nprotocol = \"h2\"\n",
+            server.address()
+        );
+        let config = file("http2 = { prior_knowledge = true }", "", "") + &routes;
+        let lab = Lab::new().origin(holding_origin()).config(&config).start();
+        let mut connection = Connection::open(&lab.client());
+        let uploads: Vec<u32> =
+            (0..uploads).map(|_| connection.start_with_body(Block::post("/stuck"))).collect();
+        let mut server = server.accept(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        for _ in &uploads {
+            let _ = server.next_call();
+        }
+        Self { lab, _server: server, connection, uploads }
+    }
+
+    /// Sends pieces on all uploads until their windows stay closed.
+    fn fill(&mut self, piece: usize) {
+        let mut still = 0;
+        while still < 20 {
+            still += 1;
+            for stream in &self.uploads {
+                while self.connection.may_send(*stream) >= piece as i64 {
+                    self.connection.send(&[data(*stream, vec![b'x'; piece])]);
+                    still = 0;
+                }
+            }
+            self.connection.round_trip();
+        }
+    }
+}
+
+/// RFC 9113 section 5.2.2: uploads that a server does not take do not stop uploads to others.
+#[test]
+fn uploads_that_stand_still_do_not_stop_others() {
+    let mut stuck = Stuck::new(40);
+    stuck.fill(8_192);
+    let _ = stuck.connection.request(Block::post("/"), &[b'y'; 100_000]).expect(200);
+    assert_eq!(stuck.lab.origin(1).only_request().body.data.len(), 100_000);
+}
+
+/// Messages of a few bytes that wait are many frames, and still no attack.
+#[test]
+fn uploads_of_small_messages_may_stand_still() {
+    let mut stuck = Stuck::new(4);
+    stuck.fill(39);
+    expect_going_on(&mut stuck.connection);
 }
 
 /// RFC 9113 section 6.9.1: more than the window of a stream allows.

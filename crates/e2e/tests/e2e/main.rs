@@ -20,6 +20,7 @@ mod health_active_tls;
 mod health_passive;
 mod http2_clients;
 mod http2_clients_tls;
+mod http2_endings;
 mod http2_exchanges;
 mod http2_flow_control;
 mod http2_frames;

@@ -1,6 +1,9 @@
 //! Metrics and status tell what happened.
 
-use ropeway_e2e::{Lab, eventually};
+use ropeway_e2e::h2::frame::code::PROTOCOL_ERROR;
+use ropeway_e2e::h2::rules::lab;
+use ropeway_e2e::h2::{Block, Connection};
+use ropeway_e2e::{Lab, Origin, eventually};
 
 #[test]
 fn requests_are_counted_by_route_server_and_class() {
@@ -136,4 +139,15 @@ fn status_shows_listeners_routes_and_servers() {
     assert_eq!(status["workers"], 1);
     assert_eq!(status["draining"], false);
     assert!(status["version"].is_string() && status["loaded_at"].is_string());
+}
+
+/// What HTTP/1.1 has no words for is no request, and counted all the same.
+#[test]
+fn a_stream_that_is_refused_before_it_is_a_request_is_counted() {
+    let lab = lab(Origin::saying("1")).start();
+    let mut connection = Connection::open(&lab.client());
+    let stream = connection.start_with_body(Block::extended_connect("telepathy", "/"));
+    connection.expect_reset(stream, &[PROTOCOL_ERROR]);
+    let name = "ropeway_listener_request_ends_total";
+    assert_eq!(lab.admin().metric(name, &[("reason", "bad_request")]), 1.0);
 }

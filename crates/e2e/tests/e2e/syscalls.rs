@@ -1,7 +1,9 @@
 //! The budget of system calls for a lone request on connections that are kept alive.
 
-use ropeway_e2e::Lab;
+use ropeway_e2e::h2::frame::kind;
+use ropeway_e2e::h2::rules::lab;
 use ropeway_e2e::trace::{Call, Trace};
+use ropeway_e2e::{Lab, Origin, h2, reply};
 
 const REQUESTS: usize = 200;
 
@@ -42,6 +44,23 @@ fn a_lone_request_takes_two_reads_two_writes_and_two_waits() {
     assert!(count(&calls, &WAITS) <= 2 * REQUESTS + 2 * ticks, "waits: {names:?}");
     let all = count(&calls, &READS) + count(&calls, &WRITES) + count(&calls, &WAITS);
     assert!(calls.len() - all <= ticks, "other calls: {names:?}");
+}
+
+/// Frames of HTTP/2 leave with their headers, and short ones together.
+#[test]
+fn frames_take_no_more_writes_than_their_bytes_ask_for() {
+    let size = |target: &str| target[1..].parse().unwrap_or(2);
+    let origin = Origin::answering(move |request| reply(200, &[], &"x".repeat(size(&request.target))));
+    let lab = lab(origin).start();
+    let worker = busiest_thread(&lab, &mut lab.connect());
+    let mut connection = h2::Connection::open(&lab.client());
+    let trace = Trace::attach(worker, &["-e", "trace=network,desc,read,write"]);
+    let before = trace.calls().len();
+    let _ = connection.get("/1000000").expect(200);
+    let frames = connection.seen[&kind::DATA];
+    let calls = trace.detach().split_off(before);
+    let writes = count(&calls, &WRITES);
+    assert!((10..=frames + 30).contains(&writes), "{writes} writes for {frames} frames");
 }
 
 /// The thread whose context switches grow with requests is the worker.

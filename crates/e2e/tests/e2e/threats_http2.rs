@@ -377,6 +377,39 @@ fn threat_19_busy_is_not_hostile() {
     assert_eq!(connection.goaways, []);
 }
 
+/// A call that streams messages, and a client that answers each with windows and a PING, as those of gRPC do.
+#[test]
+fn threat_19_a_stream_of_small_messages_is_no_flood() {
+    let (next, due) = std::sync::mpsc::channel();
+    let due = std::sync::Mutex::new(due);
+    let lab = lab(Origin::scripted(move |peer| {
+        if peer.request().is_none() {
+            return;
+        }
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while due.lock().unwrap().recv().is_ok() {
+            peer.send("5\r\nhello\r\n");
+        }
+        peer.send("0\r\n\r\n");
+    }))
+    .start();
+    // Dropped before the origin, which waits for it.
+    let next = next;
+    let mut connection = Connection::open(&lab.client());
+    let stream = connection.start(Block::get("/"));
+    let messages = 1_500;
+    for number in 1..=messages {
+        next.send(()).unwrap();
+        connection.until("the next message", |connection| {
+            (connection.exchange(stream).received() >= number * 5).then_some(())
+        });
+        connection.send(&[ping(*b"how fast")]);
+    }
+    drop(next);
+    let _ = connection.response(stream).expect(200).expect_body(&"hello".repeat(messages));
+    assert_eq!(connection.goaways, []);
+}
+
 /// The field that a bomb is made of, and then one byte for each further one.
 fn bomb(name: &str, value_length: usize, times: usize) -> Block {
     Block::get("/hostile").inserted(name, "v".repeat(value_length)).newest(times)

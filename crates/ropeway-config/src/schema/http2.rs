@@ -23,8 +23,9 @@ section! {
         max_header_list: u64 = or(size(KIB, MIB), 64 * KIB),
         /// How much of a request body may be under way on one stream before the server has taken it.
         stream_window: u64 = or(size(KIB, 16 * MIB), 64 * KIB),
-        /// The same, for all streams of a connection together.
-        connection_window: u64 = or(size(64 * KIB, LARGEST_WINDOW), MIB),
+        /// The same, for all streams of a connection together. One that is smaller than `stream_window` for each of
+        /// `max_concurrent_streams` lets uploads to a slow server stop those to others.
+        connection_window: u64 = or(size(64 * KIB, LARGEST_WINDOW), 8 * MIB),
         /// The largest frame that a client may send.
         max_frame: u64 = or(size(16 * KIB, 16 * MIB - 1), 16 * KIB),
         /// Streams that a client may reset in a minute, or be the reason to have reset. Beyond it the connection is
@@ -32,7 +33,7 @@ section! {
         max_resets_per_minute: u32 = or(integer(1..=1_000_000), 200_u32),
         /// After how much silence a client is asked whether it is still there.
         keep_alive_interval: Option<Duration> = or(duration_or_off(seconds(1), hours(24), "never"), seconds(30)),
-        /// How long it may take to answer that.
+        /// How long it may then stay silent, and take nothing of what it is sent, before the connection is closed.
         keep_alive_timeout: Duration = or(duration(seconds(1), minutes(10)), seconds(20)),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use h2::client::{Builder, SendRequest};
+use h2::client::{Builder, Connection, SendRequest};
 
 use super::stream::Stream;
 use super::transport::Transport;
@@ -82,7 +82,7 @@ pub(crate) async fn greet(
         .max_send_buffer_size(SEND_BUFFER);
     let (requests, mut connection) = builder.handshake(transport.clone()).await?;
     // How many streams the server takes is known from then on (RFC 9113, section 3.4). Guesses would be refused.
-    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+    poll_fn(|cx| match poll_turn(cx, &mut connection, &transport) {
         Poll::Ready(end) => Poll::Ready(end.and(Err(Reason::PROTOCOL_ERROR.into()))),
         Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
@@ -94,7 +94,7 @@ pub(crate) async fn greet(
     let multiplexed = Multiplexed { requests, https, moves, state: Rc::clone(&state) };
     tokio::task::spawn_local(async move {
         let end = poll_fn(|cx| {
-            let poll = Pin::new(&mut connection).poll(cx);
+            let poll = poll_turn(cx, &mut connection, &transport);
             state.heard.set(transport.received());
             poll
         });
@@ -104,6 +104,18 @@ pub(crate) async fn greet(
         state.is_over.set(true);
     });
     Ok(multiplexed)
+}
+
+/// Moves frames in both directions.
+fn poll_turn(
+    cx: &mut Context<'_>,
+    connection: &mut Connection<Transport, Bytes>,
+    transport: &Transport,
+) -> Poll<Result<(), h2::Error>> {
+    let end = Pin::new(connection).poll(cx);
+    // What is wrong with the link is found by the next turn, too.
+    let _ = transport.send(cx);
+    end
 }
 
 impl Multiplexed {

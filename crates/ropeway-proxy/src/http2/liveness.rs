@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use h2::{Ping, PingPong};
 
 use super::transport::Transport;
+use crate::link::Link;
 
 /// Sends a PING after a silence, and expects to hear something then.
 ///
@@ -61,7 +62,7 @@ impl Liveness {
         if now_ms < self.due_ms {
             return true;
         }
-        let delivered = self.transport.delivered();
+        let delivered = self.transport.with_link(Link::delivered);
         match self.asked_at {
             Some(before) if delivered <= before => return false,
             Some(_) => {}

@@ -34,6 +34,9 @@ const TABLE_SIZE: usize = 4096;
 /// How much longer than the block that it came in a head may be beside that: a byte can stand for 60 of the static table,
 /// Huffman codes for less than twice themselves.
 const EXPANSION: usize = 16;
+/// Bytes by which the frames of request bodies that wait to be taken may be shorter than 256, all together. A window of
+/// 64 KiB in messages of 39 bytes takes a twelfth of it.
+const SMALL_FRAMES: usize = 4 * 1024 * 1024;
 /// Bytes of responses that wait for a stream to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -79,6 +82,7 @@ fn builder(limits: &Http2Limits) -> Builder {
         .max_header_list_size(limits.max_header_list)
         .max_pending_accept_reset_streams(limits.max_concurrent_streams as usize)
         .max_concurrent_reset_streams(limits.max_concurrent_streams as usize)
+        .data_frame_budget(SMALL_FRAMES)
         .max_local_error_reset_streams(Some(MOST_ERRORS))
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
@@ -140,7 +144,7 @@ impl Served {
         } else {
             return false;
         }
-        self.farewell = Some(Farewell::new(client, self.transport.delivered()));
+        self.farewell = Some(self.transport.with_link(|link| Farewell::new(client, link)));
         true
     }
 
@@ -163,7 +167,7 @@ impl Served {
             // Streams that are under way have deadlines of their own.
             Some(_) if self.quiet_since_ms.is_none() => None,
             Some(farewell) => {
-                if farewell.is_over(client, || self.transport.delivered()) {
+                if self.transport.with_link(|link| farewell.is_over(client, link)) {
                     return Poll::Ready(After::Linger);
                 }
                 Some(farewell.due_ms())

@@ -17,7 +17,8 @@ use crate::worker::Worker;
 /// Bytes of frames that are sent at once, however many they are. What is longer is not copied first.
 const BATCH: usize = 16 * 1024;
 
-/// A link that carries HTTP/2 frames. A clone is the same one: the crate keeps what it reads and writes to itself.
+/// A link that carries HTTP/2 frames; those of a turn of the connection are gathered until [`Self::send`]. A clone is the
+/// same one: the crate keeps what it reads and writes to itself.
 #[derive(Clone)]
 pub(super) struct Transport(Rc<RefCell<Carrier>>);
 
@@ -26,7 +27,7 @@ struct Carrier {
     worker: Rc<Worker>,
     /// Judges what a client sends.
     guard: Option<Guard>,
-    /// Frames for a client that were written in this turn of its connection.
+    /// Frames that were written in this turn of the connection.
     batch: Pending,
 }
 
@@ -36,7 +37,7 @@ impl Transport {
         Self::new(link, worker, None)
     }
 
-    /// From a client, who is judged. What is written waits for [`Self::send`].
+    /// From a client, who is judged.
     pub fn from_client(link: Link, worker: Rc<Worker>, guard: Guard) -> Self {
         Self::new(link, worker, Some(guard))
     }
@@ -50,9 +51,9 @@ impl Transport {
         self.0.borrow().link.received
     }
 
-    /// About how many of the bytes that it was sent the peer has got. Asks the kernel.
-    pub fn delivered(&self) -> u64 {
-        self.0.borrow().link.delivered()
+    /// Lets somebody look at the link.
+    pub fn with_link<R>(&self, look: impl FnOnce(&Link) -> R) -> R {
+        look(&self.0.borrow().link)
     }
 
     /// The field block that opened a client's stream. To be asked in the order of streams.
@@ -157,11 +158,8 @@ impl Carrier {
         Ok(())
     }
 
+    /// The crate asks for it after each frame of some length, so that what is gathered stays.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The crate flushes after each frame of some length.
-        if self.guard.is_none() {
-            self.send_batch(cx, &[])?;
-        }
         self.link.poll_flush(cx, &self.worker.buffers)
     }
 

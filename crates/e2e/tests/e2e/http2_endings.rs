@@ -1,0 +1,110 @@
+//! How connections of HTTP/2 clients end: nothing that was promised is lost (RFC 9113 section 6.8).
+
+use ropeway_e2e::h2::frame::{Frame, code::*, ping};
+use ropeway_e2e::h2::rules::lab;
+use ropeway_e2e::h2::{Block, Connection};
+use ropeway_e2e::{Origin, Running, eventually, reply};
+use rustix::process::Signal;
+
+const HTTP2: &str = "http2 = { prior_knowledge = true }";
+
+/// An origin that answers `/N` with N bytes.
+fn sized() -> Origin {
+    Origin::answering(|request| reply(200, &[], &body(&request.target)))
+}
+
+fn body(target: &str) -> String {
+    "x".repeat(target[1..].parse().unwrap_or(2))
+}
+
+/// Waits until the proxy says that it takes no further streams.
+#[track_caller]
+fn expect_farewell(connection: &mut Connection) {
+    connection.until("GOAWAY", |connection| (!connection.goaways.is_empty()).then_some(()));
+}
+
+/// A client that is told to leave, and does not even say that it has heard it.
+fn deaf(lab: &Running) -> Connection {
+    let mut connection = Connection::open(&lab.client());
+    connection.answers = false;
+    connection
+}
+
+/// A client that does not read, and more responses for it than the kernel takes. The requests are over for the proxy: what is
+/// left of them waits in the connection.
+fn overwhelmed(lab: &Running) -> (Connection, Vec<u32>) {
+    let mut connection = Connection::open(&lab.client().receive_buffer(65_536).segments(1400));
+    connection.gives_credit = false;
+    let streams: Vec<u32> = (0..100).map(|_| connection.start(Block::get("/60000"))).collect();
+    let ended = || lab.admin().metric("ropeway_request_ends_total", &[("reason", "completed")]);
+    eventually("the requests are over", || (ended() == streams.len() as f64).then_some(()));
+    (connection, streams)
+}
+
+#[test]
+fn a_drain_waits_for_what_a_client_has_not_read() {
+    let mut lab = lab(sized()).start();
+    let (mut slow, streams) = overwhelmed(&lab);
+    // Its end is due later than that of the first would be.
+    let mut last = deaf(&lab);
+    lab.proxy.signal(Signal::TERM);
+    let _ = last.expect_end();
+    for stream in streams {
+        let _ = slow.response(stream).expect(200).expect_body(&body("/60000"));
+    }
+    slow.expect_goaway(&[NO_ERROR]);
+    assert!(lab.proxy.wait().success());
+}
+
+/// What the client says while it reads must not reset the connection that it reads from.
+#[test]
+fn the_last_response_of_a_connection_arrives_whole_at_a_client_that_talks() {
+    let lab = lab(sized()).with(&format!("{HTTP2}\nkeep_alive_requests = 1"), "", "").start();
+    let mut connection = Connection::open(&lab.client().receive_buffer(4096));
+    let stream = connection.start(Block::get("/3000000"));
+    let _ = connection.response(stream).expect(200).expect_body(&body("/3000000"));
+    connection.expect_goaway(&[NO_ERROR]);
+}
+
+#[test]
+fn a_request_that_crosses_the_end_of_an_idle_connection_is_served() {
+    let lab = lab(sized()).with(&format!("{HTTP2}\ntimeout = {{ idle = \"200ms\" }}"), "", "").start();
+    let mut connection = deaf(&lab);
+    expect_farewell(&mut connection);
+    // One that comes later is told later.
+    expect_farewell(&mut deaf(&lab));
+    let _ = connection.get("/5").expect(200).expect_body("xxxxx");
+}
+
+#[test]
+fn a_client_that_does_not_leave_is_left() {
+    let lab = lab(sized())
+        .with(&format!("{HTTP2}\ntimeout = {{ idle = \"200ms\", linger = \"200ms\" }}"), "", "")
+        .start();
+    let mut connection = deaf(&lab);
+    connection.expect_goaway(&[NO_ERROR]);
+}
+
+/// A frame that breaks a rule wherever it comes.
+fn wrong() -> Frame {
+    ping(*b"too long").with_payload(*b"much too long")
+}
+
+/// A frame is half sent at that moment.
+#[test]
+fn why_a_connection_ends_is_said_behind_the_frame_under_way() {
+    let lab = lab(sized()).start();
+    let (mut connection, _) = overwhelmed(&lab);
+    connection.send(&[wrong()]);
+    connection.expect_goaway(&[FRAME_SIZE_ERROR]);
+}
+
+/// Nobody reads, so that nothing can be said.
+#[test]
+fn a_condemned_client_that_does_not_read_is_left() {
+    let lab = lab(sized()).with(&format!("{HTTP2}\ntimeout = {{ linger = \"200ms\" }}"), "", "").start();
+    let (mut connection, _) = overwhelmed(&lab);
+    connection.send(&[wrong()]);
+    let open = || lab.admin().metric("ropeway_listener_connections", &[("listener", "web")]);
+    eventually("the connection is closed", || (open() == 0.0).then_some(()));
+}

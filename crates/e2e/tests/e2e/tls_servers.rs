@@ -99,7 +99,12 @@ fn a_server_that_asks_for_a_certificate_gets_ours() {
     let client = authority.issue_client("proxy");
     let lab = reached(server(), &authority, Some(&client), &shown);
     let _ = lab.client().get("/a").expect(200).expect_body("1");
-    expect_refused(&reached(server(), &authority, None, &known));
+    let lab = reached(server(), &authority, None, &known);
+    expect_refused(&lab);
+    eventually("a warning that says why", || {
+        let told = |line: &String| line.contains("TLS handshake with") && line.contains("CertificateRequired");
+        lab.proxy.lines().iter().any(told).then_some(())
+    });
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::request::{remove, write_field};
 use super::state::Exchange;
 use super::{wait, withdraw};
 use crate::buffers::{BufferPool, PIECE_READ, Scratch};
+use crate::complaint::Complaint;
 use crate::connection::Client;
 use crate::link::Noise;
 use crate::local_response;
@@ -73,6 +74,11 @@ pub(super) fn poll(
                 Poll::Ready(Err(error)) => {
                     let (partial, heard) = (!server.link.inbox.is_empty(), server.link.received > 0);
                     let failure = Failure::of_broken_server(&error, exchange, partial, heard);
+                    if failure.end.reason == EndReason::ServerTls {
+                        let authority = &passage.server.authority;
+                        let details = format_args!("TLS handshake with {authority} failed: {error}");
+                        worker.complain(Complaint::ServerTls, details);
+                    }
                     return Poll::Ready(Err(failure));
                 }
             };

@@ -149,9 +149,18 @@ pub(super) fn read_response(text: &[u8]) -> Result<Response<()>, Untranslatable>
     Ok(response)
 }
 
-/// Fields that every call has. What is known to all tells nobody anything, and breaks no server.
-const EVERYBODYS: [(&str, &[u8]); 3] =
-    [("te", b"trailers"), ("content-type", b"application/grpc"), ("content-type", b"application/grpc+proto")];
+/// Fields that most requests have. What is known to all tells nobody anything, and breaks no server.
+const EVERYBODYS: [(&str, &[u8]); 9] = [
+    ("te", b"trailers"),
+    ("content-type", b"application/grpc"),
+    ("content-type", b"application/grpc+proto"),
+    ("grpc-encoding", b"identity"),
+    ("grpc-encoding", b"gzip"),
+    ("grpc-accept-encoding", b"gzip"),
+    ("grpc-accept-encoding", b"identity, deflate, gzip"),
+    ("x-forwarded-proto", b"http"),
+    ("x-forwarded-proto", b"https"),
+];
 
 /// Marks what a client said, so that it is in no table of a connection that it shares with others: by those, it could
 /// find out what the others say (RFC 7541, section 7.1), and what a server makes of an entry is the same for all who refer

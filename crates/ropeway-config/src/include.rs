@@ -64,7 +64,8 @@ fn refuse_other_keys(context: &mut Context, source: &Arc<Source>) {
     }
 }
 
-/// The files that `pattern` names, in alphabetical order. A plain name must exist; a pattern may match nothing.
+/// The files that `pattern` names, in alphabetical order. A plain name must exist; a pattern without
+/// matches is warned of.
 fn matching(context: &mut Context, pattern: &Located<String>, folder: &Path) -> Vec<PathBuf> {
     let (parent, name) =
         pattern.rsplit_once('/').map_or(("", pattern.as_str()), |(parent, name)| match parent {
@@ -87,6 +88,13 @@ fn matching(context: &mut Context, pattern: &Located<String>, folder: &Path) -> 
     let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(|file| wild_match(name, file)));
     let mut files: Vec<PathBuf> = named.map(|entry| entry.path()).filter(is_file).collect();
     files.sort();
+    if files.is_empty() {
+        let message = format!("no file matches `{pattern}`");
+        let complaint = Diagnostic::warning("empty-include", &pattern.place, message);
+        context.report(
+            complaint.help(format!("nothing is included; the files would be in {}", parent.display())),
+        );
+    }
     files
 }
 

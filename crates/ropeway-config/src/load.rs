@@ -139,10 +139,21 @@ pub(crate) fn read_config(context: &mut Context, source: &Arc<Source>) -> Config
 }
 
 fn report_duplicates(context: &mut Context, source: &Arc<Source>, errors: &[toml::de::Error]) {
-    for error in errors {
+    let is_same = |one: &toml::de::Error, other: &toml::de::Error| {
+        (one.span(), one.message()) == (other.span(), other.message())
+    };
+    for (at, error) in errors.iter().enumerate() {
+        // The parser comes by an inline table more than once.
+        if errors.iter().take(at).any(|earlier| is_same(earlier, error)) {
+            continue;
+        }
         let place = Place::new(Arc::clone(source), error.span().unwrap_or(0..0));
         let complaint = Diagnostic::error("duplicate-key", &place, error.message());
-        context.report(complaint.help("it was given before; remove one of the two"));
+        context.report(complaint.help(if error.message() == "duplicate key" {
+            "it was given before; remove one of the two"
+        } else {
+            "an inline table, `name = { ... }`, is whole as it is: write its keys below a line `[name]` instead"
+        }));
     }
 }
 

@@ -121,9 +121,9 @@ fn included_files_hold_listeners_routes_and_upstreams_only() {
 }
 
 #[test]
-fn a_missing_file_is_an_error_and_a_pattern_without_matches_is_not() {
+fn a_missing_file_is_an_error_and_a_pattern_without_matches_a_warning() {
     let errors = load_folder(&folder("missing", &[("ropeway.toml", MAIN)])).unwrap_err();
-    assert_eq!(codes(&errors), ["bad-include"]);
+    assert_eq!(codes(&errors), ["bad-include", "empty-include"]);
     assert_eq!(errors.iter().next().unwrap().place.text(), "\"extra.toml\"");
 }
 

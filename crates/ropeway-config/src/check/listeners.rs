@@ -12,6 +12,7 @@ pub(super) fn check(context: &mut Context, config: &Config) {
     for listener in &config.listeners {
         check_trust(context, listener);
         check_tls_hosts(context, listener);
+        check_prior_knowledge(context, listener);
     }
     check_distinct(context, config);
     if config.admin.enabled {
@@ -34,6 +35,14 @@ fn check_tls_hosts(context: &mut Context, listener: &Listener) {
     let groups = listener.tls.iter().flat_map(|tls| &tls.hosts);
     let mut first: HashMap<&HostPattern, &Located<HostPattern>> = HashMap::new();
     for name in groups.flat_map(|group| &group.names) {
+        if name.is_address() {
+            let message =
+                format!("`{name}` never has TLS settings of its own: clients name no address in TLS");
+            let complaint = Diagnostic::error("bad-value", &name.place, message);
+            context.report(
+                complaint.help("clients that connect to an address get the settings of the listener"),
+            );
+        }
         if let Some(earlier) = first.get(&name.value) {
             let message = format!("`{name}` has TLS settings of its own twice");
             let complaint = Diagnostic::error("duplicate-host", &name.place, message).label("again here");
@@ -41,6 +50,14 @@ fn check_tls_hosts(context: &mut Context, listener: &Listener) {
         } else {
             first.insert(&name.value, name);
         }
+    }
+}
+
+fn check_prior_knowledge(context: &mut Context, listener: &Listener) {
+    if listener.tls.is_some() && listener.http2.prior_knowledge {
+        let message = format!("`http2.prior_knowledge` means nothing to the listener `{}`", listener.name);
+        let complaint = Diagnostic::warning("useless-key", &listener.name.place, message);
+        context.report(complaint.help("it has TLS, where clients ask for HTTP/2 by ALPN; leave the key out"));
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// Every variant: its word, itself, what it means. The first is the fallback.
     const WORDS: &'static [(&'static str, Self, &'static str)];
 
+    /// Words that others use, and the ones that were meant.
+    const ELSEWHERE: &'static [(&'static str, &'static str)];
+
     /// The word.
     fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, value, _)| *value == self).map_or("", |(word, _, _)| word)
@@ -48,7 +51,7 @@ impl<T: Choice> Kind for ChoiceKind<T> {
         let text = interpolated(context, node, text)?;
         let found = T::WORDS.iter().find(|(word, _, _)| *word == text).map(|(_, value, _)| *value);
         if found.is_none() {
-            report_unknown_word(context, node, &text, &words);
+            report_unknown_word(context, node, &text, &words, T::ELSEWHERE);
         }
         found
     }
@@ -62,11 +65,18 @@ impl<T: Choice> Kind for ChoiceKind<T> {
     }
 }
 
-fn report_unknown_word(context: &mut Context, node: Node<'_>, text: &str, words: &[&str]) {
+fn report_unknown_word(
+    context: &mut Context,
+    node: Node<'_>,
+    text: &str,
+    words: &[&str],
+    elsewhere: &[(&'static str, &'static str)],
+) {
+    let meant = elsewhere.iter().find(|(other, _)| other.eq_ignore_ascii_case(text)).map(|(_, word)| *word);
     let message = format!("`{}` cannot be \"{text}\"", context.key());
     let complaint = Diagnostic::error("unknown-value", &node.place(), message);
     let complaint = complaint.help(format!("it is one of {}", quoted_list(words)));
-    context.report(match closest(text, words.iter().copied()) {
+    context.report(match meant.or_else(|| closest(text, words.iter().copied())) {
         Some(word) => complaint.label(format!("did you mean \"{word}\"?")).replacement(format!("\"{word}\"")),
         None => complaint,
     });
@@ -77,7 +87,10 @@ macro_rules! choices {
     (
         $(#[doc = $doc:literal])*
         pub enum $name:ident {
-            $( $(#[doc = $variant_doc:literal])* $variant:ident = $word:literal, )*
+            $(
+                $(#[doc = $variant_doc:literal])*
+                $variant:ident = $word:literal $(elsewhere $($other:literal)+)?,
+            )*
         }
     ) => {
         $(#[doc = $doc])*
@@ -89,6 +102,8 @@ macro_rules! choices {
         impl $crate::kind::Choice for $name {
             const WORDS: &'static [(&'static str, Self, &'static str)] =
                 &[$( ($word, Self::$variant, concat!($($variant_doc),*)) ),*];
+
+            const ELSEWHERE: &'static [(&'static str, &'static str)] = &[$( $( $( ($other, $word), )+ )? )*];
         }
 
         impl $name {

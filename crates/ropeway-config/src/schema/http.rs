@@ -309,6 +309,14 @@ pub enum HostPattern {
     Wildcard(String),
 }
 
+impl HostPattern {
+    /// Whether it is an address, and no name.
+    #[must_use]
+    pub fn is_address(&self) -> bool {
+        matches!(self, HostPattern::Exact(host) if is_address(host))
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -192,6 +192,15 @@ choices! {
     }
 }
 
+impl TlsGroup {
+    /// Whether a version can use it. The post-quantum ones are of TLS 1.3 alone.
+    #[must_use]
+    pub fn is_for(self, version: TlsVersion) -> bool {
+        let is_post_quantum = matches!(self, TlsGroup::X25519Mlkem768 | TlsGroup::Secp256r1Mlkem768);
+        version == TlsVersion::Tls13 || !is_post_quantum
+    }
+}
+
 impl TlsPolicy {
     /// The versions that it offers.
     #[must_use]
@@ -204,33 +213,38 @@ impl TlsPolicy {
 }
 
 fn versions_and_suites_fit(tls: &ListenerTls, reader: &mut Reader<'_, '_>) {
-    check_fit(tls.policy, tls.versions.as_deref(), tls.suites.as_deref(), reader);
+    let versions = tls.versions.as_deref().unwrap_or(tls.policy.versions());
+    check_fit(versions, tls.suites.as_deref(), tls.groups.as_deref(), reader);
 }
 
 fn host_versions_and_suites_fit(host: &TlsHost, reader: &mut Reader<'_, '_>) {
     // Otherwise the versions are the listener's, which is not seen from here.
     if host.policy.is_some() || host.versions.is_some() {
         let policy = host.policy.unwrap_or(TlsPolicy::Intermediate);
-        check_fit(policy, host.versions.as_deref(), host.suites.as_deref(), reader);
+        let versions = host.versions.as_deref().unwrap_or(policy.versions());
+        check_fit(versions, host.suites.as_deref(), host.groups.as_deref(), reader);
     }
 }
 
-/// A version without a suite could never be spoken; a handshake would fail without saying why.
+/// A version without a suite or a group could never be spoken; a handshake would fail without saying why.
 fn check_fit(
-    policy: TlsPolicy,
-    versions: Option<&[TlsVersion]>,
+    versions: &[TlsVersion],
     suites: Option<&[TlsSuite]>,
+    groups: Option<&[TlsGroup]>,
     reader: &mut Reader<'_, '_>,
 ) {
-    let Some(suites) = suites else { return };
-    for version in versions.unwrap_or(policy.versions()) {
-        if !suites.iter().any(|suite| suite.version() == *version) {
-            let place = reader.place_of_value("suites");
-            let message = format!("no suite of TLS {} is in `suites`", version.as_str());
-            let complaint = Diagnostic::error("conflicting-keys", &place, message);
-            reader.report(
-                complaint.help(format!("add one, or leave \"{}\" out of `versions`", version.as_str())),
-            );
+    for version in versions {
+        let has_suite = |suites: &[TlsSuite]| suites.iter().any(|suite| suite.version() == *version);
+        let has_group = |groups: &[TlsGroup]| groups.iter().any(|group| group.is_for(*version));
+        let checks = [
+            ("suites", "suite", suites.is_none_or(has_suite)),
+            ("groups", "group", groups.is_none_or(has_group)),
+        ];
+        for (key, what, _) in checks.into_iter().filter(|(.., fits)| !fits) {
+            let version = version.as_str();
+            let message = format!("no {what} of TLS {version} is in `{key}`");
+            let complaint = Diagnostic::error("conflicting-keys", &reader.place_of_value(key), message);
+            reader.report(complaint.help(format!("add one, or leave \"{version}\" out of `versions`")));
         }
     }
 }

@@ -51,9 +51,9 @@ choices! {
     /// What is spoken with servers.
     pub enum Protocol {
         /// HTTP/1.1.
-        Http1 = "http1",
+        Http1 = "http1" elsewhere "http/1.1" "http/1" "http11" "h1",
         /// HTTP/2: agreed on over TLS (ALPN), without TLS taken for granted.
-        Http2 = "h2",
+        Http2 = "h2" elsewhere "http2" "http/2" "http/2.0" "h2c" "grpc",
     }
 }
 
@@ -68,7 +68,7 @@ section! {
         weight: u16 = or(integer(0..=256), 1_u16),
         /// Used only when no other server is usable.
         backup: bool = boolean(false),
-        /// Connections to this server at the same time, all workers together.
+        /// Requests in flight at this server, all workers together. With HTTP/1.1 each has a connection of its own.
         max_connections: Option<u32> = limit(1_000_000, "what `limits` of the upstream says"),
         /// What an operator wants of it.
         state: ServerState = or(choice(), ServerState::Ready),

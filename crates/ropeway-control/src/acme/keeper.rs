@@ -272,6 +272,7 @@ impl Keeper {
             storage: &self.authority.storage,
         };
         let pem = order::place(&account, &wanted, &self.challenges).await?;
+        verify(&pem, &self.names, &self.file)?;
         storage::write_private(&self.file, pem.as_bytes())
             .map_err(|error| OrderError::storage(&self.file, &error).lost())
     }
@@ -329,6 +330,17 @@ impl Keeper {
     }
 }
 
+/// Whether a key and its chain are what was ordered, and not just something that the authority signed.
+fn verify(pem: &str, names: &[String], file: &Path) -> Result<(), OrderError> {
+    let given = Certificate::in_pem(pem.as_bytes(), file, &aws_lc_rs::default_provider());
+    let given = given.map_err(|error| OrderError::refused(format!("what it gave is of no use: {error}")))?;
+    let has = |name: &String| given.facts.names.iter().any(|known| **known == **name);
+    match names.iter().find(|name| !has(name)) {
+        None => Ok(()),
+        Some(name) => Err(OrderError::refused(format!("its certificate is not for {name}"))),
+    }
+}
+
 fn fingerprint(certificate: Option<&Certificate>) -> Option<&str> {
     certificate.map(|certificate| certificate.facts.fingerprint.as_str())
 }
@@ -349,5 +361,28 @@ fn dice() -> f64 {
     match ::aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn what_is_given_is_taken_only_if_it_is_what_was_ordered() {
+        let (key, another) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let ordered = ["a.example".to_owned(), "b.example".to_owned()];
+        let given = |key: &KeyPair, names: &[String]| {
+            let certificate = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
+            let pem = format!("{}{}", another.serialize_pem(), certificate.pem());
+            verify(&pem, &ordered, Path::new("a.pem")).map_err(|error| error.to_string())
+        };
+        assert_eq!(given(&another, &ordered), Ok(()));
+        let wrong_key = given(&key, &ordered).unwrap_err();
+        assert!(wrong_key.contains("this is not the private key of the certificate"), "{wrong_key}");
+        let wrong_names = given(&another, &ordered[..1]).unwrap_err();
+        assert!(wrong_names.ends_with("its certificate is not for b.example"), "{wrong_names}");
     }
 }

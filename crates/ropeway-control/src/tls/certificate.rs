@@ -91,6 +91,12 @@ impl Certificate {
         Self::of(chain, secret, (cert, key), provider).map_err(|problem| vec![problem])
     }
 
+    /// The chain and the key in `pem`, for what will be in `file`.
+    pub(crate) fn in_pem(pem: &[u8], file: &Path, provider: &CryptoProvider) -> Result<Self, FileProblem> {
+        let (chain, secret) = (file::certificates_in(pem, file)?, file::private_key_in(pem, file)?);
+        Self::of(chain, secret, (file, file), provider)
+    }
+
     /// A chain with its key, which are from these files.
     pub(super) fn of(
         chain: Vec<CertificateDer<'static>>,
@@ -117,12 +123,17 @@ impl Certificate {
 
     /// Whether this client can verify a signature of the key, with a suite of `offered` that both have.
     pub(super) fn suits(&self, hello: &ClientHello<'_>, offered: &[SupportedCipherSuite]) -> bool {
-        let signs = |suite: &SupportedCipherSuite| match suite {
+        let mut mutual = offered.iter().filter(|suite| hello.cipher_suites().contains(&suite.suite()));
+        self.key.key.choose_scheme(hello.signature_schemes()).is_some()
+            && mutual.any(|suite| self.signs(suite))
+    }
+
+    /// Whether the key is of the kind that a suite takes.
+    pub(super) fn signs(&self, suite: &SupportedCipherSuite) -> bool {
+        match suite {
             SupportedCipherSuite::Tls13(_) => true,
             SupportedCipherSuite::Tls12(suite) => self.key.key.choose_scheme(suite.sign).is_some(),
-        };
-        let mutual = offered.iter().filter(|suite| hello.cipher_suites().contains(&suite.suite()));
-        self.key.key.choose_scheme(hello.signature_schemes()).is_some() && mutual.into_iter().any(signs)
+        }
     }
 
     /// Cheaper signatures first.
@@ -133,6 +144,12 @@ impl Certificate {
             _ => 2,
         }
     }
+}
+
+/// Whether a certificate is that of an authority, and of no host.
+pub(super) fn is_of_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    parsed.is_ca() && matches!(parsed.subject_alternative_name(), Ok(None))
 }
 
 fn facts(

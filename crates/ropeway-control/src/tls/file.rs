@@ -62,7 +62,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileProblem> {
 /// The certificates in a file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let bytes = read(path)?;
-    let sections: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    certificates_in(&bytes, path)
+}
+
+/// The certificates in what `path` held, at least one.
+pub(super) fn certificates_in(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let sections: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match sections {
         Ok(certificates) if certificates.is_empty() => {
             Err(FileProblem::new(path, "there is no certificate in it (PEM, `-----BEGIN CERTIFICATE-----`)"))
@@ -75,8 +80,14 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// The private key in a file.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
     let bytes = read(path)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound if is_encrypted(&bytes) => {
+    private_key_in(&bytes, path)
+}
+
+/// The private key in what `path` held.
+pub(super) fn private_key_in(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        // The traditional form has fields where a parser expects base64.
+        _ if is_encrypted(pem) => {
             FileProblem::new(path, "the private key is encrypted; decrypt it with `openssl pkey`")
         }
         rustls::pki_types::pem::Error::NoItemsFound => {
@@ -121,5 +132,17 @@ mod tests {
         let path = directory.path().join("site.pem");
         mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
         assert_eq!(read(&path).unwrap_err(), FileProblem::new(&path, "not a file"));
+    }
+
+    #[test]
+    fn a_key_that_is_encrypted_is_known_in_both_forms() {
+        let path = Path::new("site.key");
+        let modern = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let traditional = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+                           DEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        for pem in [modern, traditional] {
+            let why = private_key_in(pem.as_bytes(), path).unwrap_err().to_string();
+            assert_eq!(why, "site.key: the private key is encrypted; decrypt it with `openssl pkey`");
+        }
     }
 }

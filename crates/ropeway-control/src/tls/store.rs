@@ -10,8 +10,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::at_once::all;
-use super::certificate::{Certificate, Origin};
-use super::file::FileProblem;
+use super::certificate::{self, Certificate, Origin};
+use super::file::{self, FileProblem};
 use super::placeholder;
 
 /// Where certificates are.
@@ -114,7 +114,8 @@ impl CertificateTable {
         let read = all(sources.iter().map(|source| match source {
             CertificateSource::Pair { cert, key } => Ok(vec![pair((cert, key), provider)?]),
             CertificateSource::Directory(directory) => {
-                all(pairs_in(directory)?.iter().map(|(cert, key)| pair((cert, key), provider)))
+                let pairs = pairs_in(directory)?.into_iter().filter(|(cert, _)| !is_of_authority(cert));
+                all(pairs.map(|(cert, key)| pair((&cert, &key), provider)))
             }
             CertificateSource::Ordered { file, hosts } => {
                 let (certificate, problems) = ordered(file, hosts, provider, in_service)?;
@@ -128,8 +129,21 @@ impl CertificateTable {
                 let why = "there is no certificate in it (`NAME.pem` or `NAME.crt`)";
                 Err(vec![FileProblem::new(directory, why)])
             }
-            _ => Ok(Self { stale, ..Self::of(all) }),
+            _ => Self { stale, ..Self::of(all) }.usable(provider),
         }
+    }
+
+    /// For each name there is a certificate that goes with a suite, or the name is of no use.
+    fn usable(self, provider: &CryptoProvider) -> Result<Self, Vec<FileProblem>> {
+        let signs = |one: &Arc<Certificate>| provider.cipher_suites.iter().any(|suite| one.signs(suite));
+        let lists = self.exact.values().chain(self.wildcard.values()).chain([&self.default]);
+        let useless = lists.filter(|list| !list.iter().any(signs)).filter_map(|list| list.first());
+        let problems = useless.map(|one| {
+            let kind = one.facts.key_kind;
+            let why = format!("none of the suites that are offered goes with a key of the kind {kind}");
+            Err(vec![FileProblem::new(&one.facts.source, why)])
+        });
+        all(problems).map(|_: Vec<()>| self)
     }
 
     fn of(all: Vec<Arc<Certificate>>) -> Self {
@@ -166,6 +180,12 @@ impl CertificateTable {
         let below = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
         self.exact.get(name.as_str()).or_else(below).map(Vec::as_slice)
     }
+}
+
+/// Beside certificates of hosts there may be those of who signed them.
+fn is_of_authority(cert: &Path) -> bool {
+    file::certificates(cert)
+        .is_ok_and(|chain| chain.first().is_some_and(|first| certificate::is_of_authority(first)))
 }
 
 fn pair(

@@ -135,8 +135,7 @@ fn a_certificate_is_found_by_its_exact_name_then_by_wildcard_then_the_first() {
     authority.sign("exact", &["a.b.example"]);
     let keys =
         "certificates = [{ cert = \"DIR/first.pem\", key = \"DIR/first.key\" }, { directory = \"DIR\" }]";
-    // The authority's own file has no key in it, so it lies elsewhere.
-    std::fs::rename(authority.path("ca.pem"), authority.path("ca.authority")).unwrap();
+    // The authority's own file is there, too, and is passed over.
     let listener = authority.listener(keys, &LiveTls::default());
     let client = Arc::new(authority.client(None));
     for (host, shown) in [("a.b.example", "exact"), ("x.b.example", "wild"), ("first.example", "first")] {
@@ -306,6 +305,39 @@ fn every_file_that_is_bad_is_named_at_once() {
     // Without a key of its own, each file of the directory lacks a certificate and a key; other than that each once,
     // although a host uses the files of its listener.
     assert_eq!(complaint.lines().count(), named.len() + 2, "{complaint}");
+}
+
+#[test]
+fn a_name_whose_certificates_go_with_no_suite_is_refused() {
+    let authority = Authority::new();
+    authority.sign("ecdsa", &["a.example"]);
+    authority.sign_with(&PKCS_RSA_SHA256, "rsa", &["b.example"]);
+    let pair = |name: &str| format!("{{ cert = \"DIR/{name}.pem\", key = \"DIR/{name}.key\" }}");
+    let keys = |versions: &str, suites: &str, pairs: &[&str]| {
+        let pairs: Vec<String> = pairs.iter().map(|name| pair(name)).collect();
+        format!("versions = [{versions}]\nsuites = [{suites}]\ncertificates = [{}]", pairs.join(", "))
+    };
+    let rsa = "\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"";
+    let complaint = authority.complaint(&keys("\"1.2\"", rsa, &["rsa", "ecdsa"]));
+    assert!(complaint.contains("ecdsa.pem: none of the suites"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    authority.sign_with(&PKCS_RSA_SHA256, "other", &["a.example"]);
+    authority.listener(&keys("\"1.2\"", rsa, &["rsa", "ecdsa", "other"]), &LiveTls::default());
+    let both = format!("{rsa}, \"TLS_AES_128_GCM_SHA256\"");
+    authority.listener(&keys("\"1.2\", \"1.3\"", &both, &["ecdsa"]), &LiveTls::default());
+}
+
+/// What `cert dev` makes: an authority with its key beside the certificate.
+#[test]
+fn an_authority_in_a_directory_is_no_certificate_of_a_host() {
+    let directory = TestDirectory::new();
+    dev::create(directory.path(), &[]).unwrap();
+    let authority = Authority::new();
+    let live = LiveTls::default();
+    let path = directory.path().display();
+    authority.listener(&format!("certificates = [{{ directory = \"{path}\" }}]"), &live);
+    let names: Vec<String> = live.certificates().iter().map(|one| one.facts.title()).collect();
+    assert_eq!(names, ["localhost"]);
 }
 
 #[test]

@@ -111,6 +111,15 @@ impl Pending {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Adds bytes in front of those that wait.
+    pub fn prepend(&mut self, bytes: Vec<u8>, pool: &BufferPool) {
+        if !bytes.is_empty() {
+            let behind = std::mem::replace(self, Self { bytes, start: 0 });
+            self.bytes.extend_from_slice(behind.as_slice());
+            pool.give(behind.bytes);
+        }
+    }
+
     /// Takes `count` bytes off the front.
     #[inline]
     pub fn consume(&mut self, count: usize, pool: &BufferPool) {

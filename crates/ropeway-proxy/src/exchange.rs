@@ -382,7 +382,7 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
 fn after_failure(
     worker: &Worker,
     view: &View,
-    client: &Client,
+    client: &mut Client,
     exchange: &mut Exchange,
     failure: &Failure,
 ) -> Step {
@@ -396,7 +396,7 @@ fn after_failure(
         }
         if link.served > 0 && may_replay(exchange, failure) {
             asked.counters.replayed.bump();
-            exchange.restart(&client.listener.body_limits);
+            exchange.restart(worker, client);
             exchange.reuse = false;
             return Step::Connect;
         }
@@ -410,7 +410,7 @@ fn after_failure(
     exchange.last_end =
         (failure.end.reason != EndReason::Completed).then_some(failure.end).or(exchange.last_end);
     exchange.retries += 1;
-    exchange.restart(&client.listener.body_limits);
+    exchange.restart(worker, client);
     Step::Pick
 }
 

@@ -14,6 +14,8 @@ use crate::worker::Worker;
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
 const COPIED: usize = 4 * 1024;
+/// Most bytes of a body that are kept, to be sent once more if the server turns out not to have looked at them.
+const MOST_KEPT: usize = 64 * 1024;
 
 /// One direction of an exchange: decodes the framing of its source, encodes the framing of its sink, and holds
 /// back the source while the sink does not keep up.
@@ -28,6 +30,10 @@ pub(crate) struct Pump {
     done: bool,
     /// Nobody knows any more where in the source the body is.
     failed: bool,
+    /// Bytes were taken from the source.
+    begun: bool,
+    /// All of them, where they are kept and as long as they are not too many.
+    kept: Option<Vec<u8>>,
     /// Bytes of content passed on.
     pub moved: u64,
     /// Bytes of content that may still come.
@@ -96,6 +102,8 @@ impl Pump {
             translation: None,
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
             failed: false,
+            begun: false,
+            kept: None,
             moved: 0,
             room: u64::MAX,
             appetite: PIECE_READ,
@@ -109,6 +117,11 @@ impl Pump {
     /// Refuses content beyond `most` bytes, before any of the piece that goes beyond it is passed on.
     pub fn limited_to(self, most: Option<u64>) -> Self {
         Self { room: most.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Keeps what is taken from the source, so that the body can be sent once more.
+    pub fn keeping(self, keeps: bool) -> Self {
+        Self { kept: keeps.then(Vec::new), ..self }
     }
 
     /// Changes the content on its way.
@@ -133,6 +146,25 @@ impl Pump {
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Whether the body can be sent once more from its beginning.
+    pub fn can_begin_again(&self) -> bool {
+        !self.begun || self.kept.is_some()
+    }
+
+    /// What was taken from the source, as it came, to be put back; none of it is kept any longer.
+    pub fn take_kept(&mut self) -> Vec<u8> {
+        self.kept.take().unwrap_or_default()
+    }
+
+    /// Notes what was taken from the source.
+    pub fn note_taken(&mut self, bytes: &[u8]) {
+        self.begun |= !bytes.is_empty();
+        self.kept = self.kept.take().filter(|kept| kept.len() + bytes.len() <= MOST_KEPT);
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(bytes);
+        }
     }
 
     /// How the body is framed on its way out.
@@ -191,7 +223,9 @@ impl Pump {
                 let waiting = std::mem::take(&mut from.inbox);
                 let used = self.forward(cx, waiting.as_slice(), &mut scratch.output, to, &worker.buffers);
                 from.inbox = waiting;
-                from.inbox.consume(used?, &worker.buffers);
+                let used = used?;
+                self.note_taken(from.inbox.as_slice().get(..used).unwrap_or_default());
+                from.inbox.consume(used, &worker.buffers);
                 continue;
             }
             let space = scratch.input.get_mut(..self.appetite).unwrap_or_default();
@@ -202,14 +236,18 @@ impl Pump {
             self.settle(worker);
             if count == 0 {
                 let trailers = from.take_trailers();
+                self.kept = self.kept.take().filter(|_| trailers.is_none());
                 self.end_of_stream(trailers.as_deref(), &mut scratch.output)?;
                 to.send(cx, &scratch.output, &[], &worker.buffers).map_err(PumpError::Sink)?;
                 self.finish(to)?;
                 continue;
             }
             let input = scratch.input.get(..count).unwrap_or_default();
-            let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers)?;
-            from.inbox.append(input.get(used..).unwrap_or_default(), &worker.buffers);
+            let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers);
+            let (taken, left) = input.split_at_checked(*used.as_ref().unwrap_or(&0)).unwrap_or((input, &[]));
+            self.note_taken(taken);
+            from.inbox.append(left, &worker.buffers);
+            used?;
         }
     }
 

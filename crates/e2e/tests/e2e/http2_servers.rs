@@ -224,16 +224,56 @@ mod refusals {
         }
     }
 
+    #[test]
+    fn what_was_sent_of_a_body_is_sent_again() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        let body = "0123456789".repeat(4_000);
+        let (first, rest) = body.split_at(30_000);
+        let refuse = |connection: &mut Connection<Call>| {
+            let stream = connection.next_call();
+            connection.until("a part of the body", |connection| {
+                (connection.exchange(stream).received() == first.len()).then_some(())
+            });
+            connection.send(&[reset(stream, REFUSED_STREAM)]);
+        };
+        let heads = [format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".to_owned()];
+        for (number, head) in heads.iter().enumerate() {
+            let framed = |part: &str| match number {
+                0 => part.to_owned(),
+                _ => format!("{:x}\r\n{part}\r\n", part.len()),
+            };
+            let mut client = lab.connect();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n")).send(framed(first));
+            refuse(&mut connection);
+            client.send(framed(rest)).send(if number == 0 { "" } else { "0\r\n\r\n" });
+            let (stream, request) = connection.next_request();
+            assert_eq!(request.text(), body);
+            connection.answer(stream, "at last");
+            let _ = client.receive().expect(200).expect_body("at last");
+        }
+        let mut client = ropeway_e2e::h2::Connection::open(&lab.client());
+        let ours = client.start_with_body(Block::post("/"));
+        client.send_body(ours, first.as_bytes());
+        refuse(&mut connection);
+        client.send_body(ours, rest.as_bytes());
+        client.finish(ours);
+        let (stream, request) = connection.next_request();
+        assert_eq!(request.text(), body);
+        connection.answer(stream, "at last");
+        let _ = client.response(ours).expect(200).expect_body("at last");
+    }
+
     /// What was sent of a body and is not kept cannot be sent again: never would a server get the rest alone.
     #[test]
     fn a_request_of_whose_body_a_part_is_gone_is_not_tried_again() {
         let (lab, server, mut connection) = met(&WIDE);
         let mut client = lab.connect();
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+        let (length, part) = (200_000, "x".repeat(100_000));
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
         let stream = connection.next_call();
-        client.send("first");
+        client.send(&part);
         connection.until("a part of the body", |connection| {
-            (connection.exchange(stream).received() == 5).then_some(())
+            (connection.exchange(stream).received() == part.len()).then_some(())
         });
         connection.send(&[reset(stream, REFUSED_STREAM)]);
         client.send("other");

@@ -182,6 +182,7 @@ pub(super) fn add_body(
     if exchange.upload.is_done() {
         exchange.held = used;
     } else {
+        exchange.upload.note_taken(client.link.inbox.as_slice().get(..used).unwrap_or_default());
         client.link.inbox.consume(used, &worker.buffers);
     }
     Ok(())

@@ -218,6 +218,7 @@ fn switch_protocols(
         ));
     };
     note_head(passage, exchange, head);
+    exchange.upload.take_kept();
     head.strip_hop_by_hop();
     edit(passage, client, head, output);
     write_field(output, b"Connection", b"upgrade");

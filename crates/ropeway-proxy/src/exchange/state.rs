@@ -10,6 +10,7 @@ use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
 
 use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
+use crate::connection::Client;
 use crate::http2;
 use crate::link::Link;
 use crate::opening::Opening;
@@ -18,7 +19,7 @@ use crate::relay::Pump;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Server, Upstream};
-use crate::worker::View;
+use crate::worker::{View, Worker};
 
 /// Most servers that one request is tried on.
 pub(crate) const MAX_ATTEMPTS: usize = 8;
@@ -282,7 +283,7 @@ impl Exchange {
 
     /// Whether the request can be sent once more: no byte of its body is gone.
     pub fn is_replayable(&self) -> bool {
-        self.upload.moved == 0 || self.held > 0
+        self.held > 0 || self.upload.can_begin_again()
     }
 
     /// Makes ready to send the body, from its beginning.
@@ -294,7 +295,9 @@ impl Exchange {
             false if translation.is_some() => source.for_stream().for_http1(None),
             false => source.for_http1(self.request.content_length()),
         };
-        self.upload = Pump::new(source, sink, limits).limited_to(self.max_body).translated_by(translation);
+        let upload = Pump::new(source, sink, limits).limited_to(self.max_body).translated_by(translation);
+        // A server of HTTP/2 may refuse what it has not looked at, however much of it was sent.
+        self.upload = upload.keeping(self.to_stream);
     }
 
     /// Whether nothing of the body is left to send to the server: all of it was written, or no more can be.
@@ -304,8 +307,9 @@ impl Exchange {
     }
 
     /// Forgets what an attempt left behind, for the next one.
-    pub fn restart(&mut self, limits: &BodyLimits) {
-        self.begin_upload(limits);
+    pub fn restart(&mut self, worker: &Worker, client: &mut Client) {
+        client.link.inbox.prepend(self.upload.take_kept(), &worker.buffers);
+        self.begin_upload(&client.listener.body_limits);
         self.held = 0;
         self.upload_broken = false;
         self.informational = 0;

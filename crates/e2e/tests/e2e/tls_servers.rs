@@ -52,11 +52,8 @@ fn a_reload_that_changes_nothing_about_servers_keeps_their_connections() {
     let server = ServerSide::new(&authority.issue(&[HOST]));
     let tls = format!("tls = {{ ca = \"ca.pem\", {NAME} }}\nkeep_alive = {{ idle = \"1m\" }}");
     let config = |listener: &str| file(listener, "", &tls);
-    let lab = Lab::new()
-        .origin(answering(&server))
-        .file("ca.pem", &authority.pem())
-        .config(&config(""))
-        .start();
+    let lab =
+        Lab::new().origin(answering(&server)).file("ca.pem", &authority.pem()).config(&config("")).start();
     let _ = lab.client().get("/").expect(200);
     lab.reload(&config("server_name_header = \"x-served-by\""));
     let answer = lab.client().get("/").expect(200);
@@ -102,7 +99,8 @@ fn a_server_that_asks_for_a_certificate_gets_ours() {
     let lab = reached(server(), &authority, None, &known);
     expect_refused(&lab);
     eventually("a warning that says why", || {
-        let told = |line: &String| line.contains("TLS handshake with") && line.contains("CertificateRequired");
+        let told =
+            |line: &String| line.contains("TLS handshake with") && line.contains("CertificateRequired");
         lab.proxy.lines().iter().any(told).then_some(())
     });
 }

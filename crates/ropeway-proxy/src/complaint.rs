@@ -1,6 +1,6 @@
 //! What an operator is told of although it may happen many times a second: once in a while, each kind by itself.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How long nothing more is said of the same, in milliseconds.
 const SILENCE_MS: u64 = 60_000;
@@ -18,20 +18,20 @@ pub(crate) enum Complaint {
 
 /// Lets one complaint through, and then none for a while.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Cell<u64>);
+pub(crate) struct Gate(AtomicU64);
 
 impl Gate {
     /// Whether to complain now.
     pub(crate) fn opens(&self, now_ms: u64) -> bool {
-        let opens = self.0.get() <= now_ms;
-        if opens {
-            self.0.set(now_ms.saturating_add(SILENCE_MS));
-        }
-        opens
+        let until = self.0.load(Relaxed);
+        // Of several workers that come at once, one gets through.
+        until <= now_ms
+            && self.0.compare_exchange(until, now_ms.saturating_add(SILENCE_MS), Relaxed, Relaxed).is_ok()
     }
 }
 
-/// A gate for each kind, so that one that is common does not hide another.
+/// A gate for each kind, so that one that is common does not hide another. Each server has its own, and so has each
+/// worker for those that are of no server.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints {
     server_tls: Gate,

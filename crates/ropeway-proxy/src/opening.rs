@@ -25,6 +25,7 @@ use crate::worker::Worker;
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub live: Arc<ServerLive>,
+    pub upstream: Arc<str>,
     pub authority: Arc<str>,
     pub tls: Option<Arc<UpstreamTls>>,
     http2: bool,
@@ -38,6 +39,7 @@ impl Destination {
         let settings = &upstream.settings;
         Self {
             live: Arc::clone(&server.live),
+            upstream: Arc::clone(&upstream.name),
             authority: Arc::clone(&server.authority),
             tls: settings.tls.clone(),
             http2: settings.http2,
@@ -62,7 +64,7 @@ impl Destination {
         if let Some(tls) = &self.tls {
             self.secure(&worker, &mut link, tls).await.map_err(|error| {
                 let details = format_args!("TLS handshake with {} failed: {error}", self.authority);
-                worker.complain(Complaint::ServerTls, details);
+                self.complain(&worker, Complaint::ServerTls, details);
                 EndReason::ServerTls
             })?;
         }
@@ -75,8 +77,13 @@ impl Destination {
             return reason;
         }
         let details = format_args!("TLS handshake with {} failed: not complete in time", self.authority);
-        worker.complain(Complaint::ServerTls, details);
+        self.complain(worker, Complaint::ServerTls, details);
         EndReason::ServerTls
+    }
+
+    /// Tells the operator of what is wrong there.
+    pub fn complain(&self, worker: &Worker, what: Complaint, details: fmt::Arguments<'_>) {
+        worker.complain_of(&self.upstream, &self.live, what, details);
     }
 
     async fn secure(&self, worker: &Worker, link: &mut Link, tls: &UpstreamTls) -> io::Result<()> {

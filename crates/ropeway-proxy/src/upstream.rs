@@ -18,6 +18,7 @@ use ropeway_core::end::EndReason;
 use ropeway_core::health::{Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, Transition};
 
 pub use self::settings::{BudgetRules, HashKey, KeepAlive, ProxyProtocolVersion, UpstreamSettings};
+use crate::complaint::Complaints;
 use crate::counters::{PerWorker, ServerCounters};
 
 /// The choice is refreshed for this long after a ramp, so that the full weight arrives in it.
@@ -99,6 +100,7 @@ pub struct ServerLive {
     /// Counts the changes of the set of addresses.
     moves: AtomicU64,
     history: Mutex<History>,
+    pub(crate) complaints: Complaints,
     /// Per-worker counters.
     pub counters: PerWorker<ServerCounters>,
 }
@@ -371,6 +373,7 @@ impl ServerLive {
             endpoints: ArcSwap::from_pointee(endpoints),
             moves: AtomicU64::new(0),
             history: Mutex::new(History::default()),
+            complaints: Complaints::default(),
             counters: PerWorker::new(workers),
         }
     }

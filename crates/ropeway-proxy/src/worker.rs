@@ -20,7 +20,7 @@ use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
 use crate::tls::{Handshakes, WireBuffers};
-use crate::upstream::Upstream;
+use crate::upstream::{ServerLive, Upstream};
 
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
 /// drain begins is still answered.
@@ -162,7 +162,20 @@ impl Worker {
         self.spare_exchanges.set(keep);
     }
 
-    /// Tells the operator of something that may happen many times a second: about once a minute.
+    /// Tells the operator of something about a server that may happen many times a second: about once a minute.
+    pub fn complain_of(
+        &self,
+        upstream: &str,
+        server: &ServerLive,
+        what: Complaint,
+        details: std::fmt::Arguments<'_>,
+    ) {
+        if server.complaints.are_news(what, self.deadlines.now_ms()) {
+            tracing::warn!(upstream, "{details}");
+        }
+    }
+
+    /// The same of something that is of no server.
     pub fn complain(&self, what: Complaint, details: std::fmt::Arguments<'_>) {
         if self.complaints.are_news(what, self.deadlines.now_ms()) {
             tracing::warn!("{details}");

@@ -58,6 +58,7 @@ mod tls_handshakes;
 mod tls_key_kinds;
 mod tls_resumption;
 mod tls_scanner;
+mod tls_server_complaints;
 mod tls_servers;
 mod tls_websocket;
 mod tunnels;

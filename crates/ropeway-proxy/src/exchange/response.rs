@@ -77,7 +77,8 @@ pub(super) fn poll(
                     if failure.end.reason == EndReason::ServerTls {
                         let authority = &passage.server.authority;
                         let details = format_args!("TLS handshake with {authority} failed: {error}");
-                        worker.complain(Complaint::ServerTls, details);
+                        let (upstream, live) = (&passage.upstream.name, &passage.server.live);
+                        worker.complain_of(upstream, live, Complaint::ServerTls, details);
                     }
                     return Poll::Ready(Err(failure));
                 }

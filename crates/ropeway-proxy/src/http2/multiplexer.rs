@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 
 use ropeway_core::end::EndReason;
@@ -105,20 +104,20 @@ async fn connect(
     destination: Destination,
     moves: u64,
 ) -> Result<Multiplexed, EndReason> {
-    let (authority, https) = (Arc::clone(&destination.authority), destination.tls.is_some());
+    let (authority, https) = (&destination.authority, destination.tls.is_some());
     let prepare_ms = destination.prepare_ms();
-    let mut connecting = Connecting::new(destination, worker, slot);
+    let mut connecting = Connecting::new(destination.clone(), worker, slot);
     let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
     let mut greeted = pin!(async {
         greet(worker, link, https, moves).await.map_err(|error| {
             // The crate keeps no more of an error than its kind: this is that of TLS.
             if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
                 let details = format_args!("TLS handshake with {authority} failed: {error}");
-                worker.complain(Complaint::ServerTls, details);
+                destination.complain(worker, Complaint::ServerTls, details);
                 return EndReason::ServerTls;
             }
             let details = format_args!("{authority} does not speak HTTP/2: {error}");
-            worker.complain(Complaint::ServerHttp2, details);
+            destination.complain(worker, Complaint::ServerHttp2, details);
             EndReason::ConnectFailed
         })
     });

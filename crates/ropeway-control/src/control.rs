@@ -27,7 +27,7 @@ use crate::logs::{self, Logs};
 use crate::probe::{CheckedServer, LastCheck, Prober};
 use crate::process;
 use crate::registry::Registry;
-use crate::reload::{Diff, ReloadError};
+use crate::reload::{Changes, Diff, ReloadError};
 use crate::run::{self, Source, StartError};
 use crate::tls::{self, LiveTls};
 
@@ -393,7 +393,7 @@ impl Control {
         self.registry.put_into_service(&compiled.usage, self.now_ms());
         self.current.replace(self.runtime.snapshot());
         self.follow(&before, &config, &compiled.named, compiled.checked);
-        self.tls.follow(tls);
+        let files = self.tls.follow(tls);
         self.logs.follow(&before.log, &config.log, log_destination);
         run::report(&warnings);
         warnings.extend(tls_warnings);
@@ -402,6 +402,7 @@ impl Control {
             bound: applied.bound,
             closed: applied.closed,
             warnings,
+            files: Changes { changed: files, ..Changes::default() },
             ..Diff::between(&before, &config)
         };
         self.loaded.store(Arc::new(LoadedConfig { config: Arc::new(config), at: SystemTime::now() }));

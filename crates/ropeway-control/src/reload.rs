@@ -22,6 +22,8 @@ pub struct Diff {
     pub upstreams: Changes,
     /// Servers, as `upstream/name`.
     pub servers: Changes,
+    /// Files of TLS that hold something else than before, by their paths.
+    pub files: Changes,
     /// Tables with other settings that are of no listener, route or upstream.
     pub settings: Vec<&'static str>,
     /// Addresses that are listened on since.
@@ -105,7 +107,7 @@ impl Diff {
     /// Whether the two configurations mean the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.listeners, &self.routes, &self.upstreams, &self.servers]
+        [&self.listeners, &self.routes, &self.upstreams, &self.servers, &self.files]
             .iter()
             .all(|changes| changes.is_empty())
             && self.settings.is_empty()
@@ -119,6 +121,7 @@ impl fmt::Display for Diff {
             ("routes", &self.routes),
             ("upstreams", &self.upstreams),
             ("servers", &self.servers),
+            ("files", &self.files),
         ];
         let mut changed: Vec<String> = parts
             .iter()

@@ -122,6 +122,7 @@ fn diff_view(diff: &Diff) -> Value {
         "routes": changes_view(&diff.routes),
         "upstreams": changes_view(&diff.upstreams),
         "servers": changes_view(&diff.servers),
+        "files": changes_view(&diff.files),
         "settings": diff.settings,
         "bound": diff.bound,
         "closed": diff.closed,

@@ -195,6 +195,19 @@ fn changed_files_are_exchanged_and_bad_ones_are_not() {
 }
 
 #[test]
+fn a_reload_says_which_files_hold_something_else() {
+    let authority = Authority::new();
+    authority.sign("site", &["a.example"]);
+    let live = LiveTls::default();
+    let keys = "certificates = [{ cert = \"DIR/site.pem\", key = \"DIR/site.key\" }]";
+    let reload = || live.follow(build(&authority.config(keys), &live).unwrap());
+    assert!(reload().is_empty(), "all of them are new");
+    assert!(reload().is_empty(), "nothing has changed");
+    authority.sign("site", &["a.example"]);
+    assert_eq!(reload(), ["site.key", "site.pem"].map(|file| authority.path(file).display().to_string()));
+}
+
+#[test]
 fn a_client_that_comes_back_resumes_even_after_a_reload() {
     let authority = Authority::new();
     authority.sign("site", &["a.example"]);

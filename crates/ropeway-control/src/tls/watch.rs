@@ -190,9 +190,11 @@ impl LiveTls {
         &self.challenges
     }
 
-    /// Watches the files of what was put into service, instead of those before.
-    pub(crate) fn follow(&self, built: Built) {
+    /// Watches the files of what was put into service, instead of those before. Returns those of both that have changed
+    /// in between.
+    pub(crate) fn follow(&self, built: Built) -> Vec<String> {
         let mut followed = lock(&self.followed);
+        let changed = changed(&followed.watched, &built.watched);
         *followed =
             Followed { generation: followed.generation + 1, watched: built.watched, lists: built.lists };
         drop(followed);
@@ -200,6 +202,7 @@ impl LiveTls {
         // What no configuration uses is held by nobody else.
         lock(&self.rings).retain(|_, ring| Arc::strong_count(ring) > 1);
         self.warn_of_expiry(SystemTime::now());
+        changed
     }
 
     /// The certificates in service, each once for its listener. Placeholders are none.
@@ -323,6 +326,18 @@ impl LiveTls {
         self.certificates().iter().for_each(|one| self.warnings.certificate(one, now));
         self.revocation_lists().iter().for_each(|list| self.warnings.list(list, now));
     }
+}
+
+/// The files that are in both and have changed, each once, sorted.
+fn changed(before: &[Watched], now: &[Watched]) -> Vec<String> {
+    let facts = |watched: &[Watched]| {
+        let files = watched.iter().flat_map(|one| one.applied.0.clone());
+        files.collect::<BTreeMap<_, _>>()
+    };
+    let before = facts(before);
+    let changed =
+        facts(now).into_iter().filter(|(file, facts)| before.get(file).is_some_and(|known| known != facts));
+    changed.map(|(file, _)| file.display().to_string()).collect()
 }
 
 /// Looks at the files until the proxy is gone.

@@ -12,7 +12,7 @@ use ropeway_e2e::tls::{Authority, ServerSide};
 use ropeway_e2e::{Lab, Origin, Running, eventually, reply};
 use tokio::net::TcpListener;
 
-const QUICK: &str = "interval = \"100ms\", timeout = \"90ms\", fall = 2, rise = 2";
+const QUICK: &str = "interval = \"250ms\", timeout = \"240ms\", fall = 2, rise = 2";
 
 const HOST: &str = "app.internal";
 

@@ -1,6 +1,6 @@
 //! Responses that the proxy makes itself, and what it adds to those of servers.
 
-use ropeway_e2e::{Lab, Origin, reply};
+use ropeway_e2e::{Lab, Origin, h2, reply};
 use serde_json::Value;
 
 #[test]
@@ -88,4 +88,18 @@ fn via_is_added_to_responses() {
     assert_eq!(lab.client().get("/").field("via").as_deref(), Some("1.1 ropeway"));
     let lab = Lab::new().origins(1).with("forwarding = { via = false }", "", "").start();
     assert_eq!(lab.client().get("/").field("via"), None);
+}
+
+/// RFC 9110 section 9.3.2. A body would be malformed by HTTP/2, and end more than this exchange.
+#[test]
+fn a_malformed_request_for_a_head_is_answered_by_a_head() {
+    let lab = Lab::new().origins(1).with("http2 = { prior_knowledge = true }", "", "").start();
+    let mut http1 = lab.connect();
+    http1.send("HEAD /../x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let _ = http1.receive_for("HEAD").expect(400);
+    http1.expect_gone();
+    let mut http2 = h2::Connection::open(&lab.client());
+    let stream = http2.start(h2::Block::request("HEAD", "/../x"));
+    let _ = http2.response(stream).expect(400).expect_body("");
+    let _ = http2.get("/").expect(200);
 }

@@ -51,7 +51,8 @@ pub(super) fn failed(
     exchange.status = if exchange.call.is_some() { 200 } else { end.reason.status() };
     exchange.keep_client = keeps_connection(worker, client, exchange);
     let (request, id) = (&exchange.request, &exchange.id);
-    let known = (end.stage > Stage::Receive).then_some(request);
+    // Of a head that is malformed no more is believed than that its sender does not expect a body.
+    let known = (end.stage > Stage::Receive || request.method() == Method::Head).then_some(request);
     let mut response = Vec::new();
     let detail = exchange.challenge.as_deref().unwrap_or(end.detail);
     let (why, close) = ((end.reason, detail), !exchange.keep_client);

@@ -75,12 +75,17 @@ def chat(messages, context):
 def hold(message, context):
     """Answers once, and then no more until the call is given up."""
     given_up = threading.Event()
-    context.add_callback(given_up.set)
+
+    def end():
+        # Not below: a call that is given up early enough never comes back here.
+        say(f"given up {message.decode()}")
+        given_up.set()
+
+    context.add_callback(end)
     say(f"holding {message.decode()}")
     if message != b"silently":
         yield message
     given_up.wait()
-    say(f"given up {message.decode()}")
 
 
 METHODS = {

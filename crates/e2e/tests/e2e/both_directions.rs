@@ -57,3 +57,17 @@ fn a_client_that_leaves_while_both_sides_are_open_leaves_no_work_behind() {
     drop(client);
     server.expect_reset(stream, &[CANCEL]);
 }
+
+#[test]
+fn a_response_that_is_given_up_after_its_first_piece_is_given_up_at_the_server() {
+    let (_lab, mut server, mut client) = between(&[]);
+    let ours = client.start_with_body(Block::post("/"));
+    client.send(&[data(ours, *b"whole").end()]);
+    let (stream, _) = server.next_request();
+    server.begin(stream, Block::response("200"));
+    server.send(&[data(stream, *b"piece")]);
+    client.until("the first piece", |client| (client.exchange(ours).received() == 5).then_some(()));
+    client.send(&[reset(ours, CANCEL)]);
+    let code = server.until("the reset", |server| server.exchange(stream).reset);
+    assert_eq!(code, CANCEL);
+}

@@ -45,6 +45,8 @@ pub(crate) struct Client {
     pub tls: Option<Identity>,
     /// Who the client is, by the certificate that it has shown.
     pub identity: Option<Rc<ClientIdentity>>,
+    /// By which names the connection is known.
+    pub names: Option<Rc<Names>>,
     /// Where the client connected to, once somebody has asked.
     pub local: Option<SocketAddr>,
     worker: Rc<Worker>,
@@ -53,6 +55,15 @@ pub(crate) struct Client {
     requests: u32,
     in_request: bool,
     opened: Rc<Opened>,
+}
+
+/// Names of a connection, which a server is told that wants to know who the client is.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// The host that the client asked for, by SNI or by what a balancer in front of us says.
+    pub authority: Option<Box<str>>,
+    /// What a balancer in front of us calls the connection.
+    pub unique_id: Option<Box<[u8]>>,
 }
 
 /// A connection that is counted as open, for as long as it or one of its streams lives.
@@ -91,6 +102,7 @@ impl Client {
             arrival,
             tls: None,
             identity: None,
+            names: None,
             local: None,
             watch_at: slot.after(0),
             slot,
@@ -111,6 +123,7 @@ impl Client {
             slot: worker.deadlines.slot(),
             tls: self.tls,
             identity: self.identity.clone(),
+            names: self.names.clone(),
             local: self.local,
             watch_at: 0,
             worker: Rc::clone(worker),

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::EndReason;
@@ -10,7 +11,7 @@ use ropeway_core::proxy_protocol::{
 };
 
 use crate::complaint::Complaint;
-use crate::connection::Client;
+use crate::connection::{Client, Names};
 use crate::snapshot::ProxyProtocolPolicy;
 use crate::upstream::ProxyProtocolVersion;
 use crate::worker::Worker;
@@ -82,6 +83,10 @@ fn take(client: &mut Client) -> Result<Option<usize>, ProxyProtocolError> {
         client.arrival.local_port = destination.port();
         client.local = Some(destination);
     }
+    let names =
+        Names { authority: header.authority().map(Box::from), unique_id: header.unique_id().map(Box::from) };
+    let has_names = names.authority.is_some() || names.unique_id.is_some();
+    client.names = has_names.then(|| Rc::new(names));
     client.arrival.https |= header.ssl().is_some_and(|ssl| ssl.is_encrypted());
     Ok(Some(header.consumed()))
 }
@@ -93,10 +98,20 @@ pub(crate) fn write(client: &Client, version: Option<ProxyProtocolVersion>) -> V
     let local = client.local.or_else(|| client.link.local_address());
     let endpoints =
         local.map_or(Endpoints::OfConnection, |destination| Endpoints::Tcp { source, destination });
-    let tls = client
-        .tls
-        .map(|identity| TlsAnnouncement { version: Some(identity.version), ..TlsAnnouncement::default() });
-    let announcement = Announcement { endpoints, tls, checksum: true, ..Announcement::default() };
+    let names = client.names.as_deref();
+    let protocol: &[u8] = if client.link.is_stream() { b"h2" } else { b"http/1.1" };
+    let announcement = Announcement {
+        endpoints,
+        alpn: client.arrival.https.then_some(protocol),
+        authority: names.and_then(|names| names.authority.as_deref()),
+        tls: client.arrival.https.then(|| TlsAnnouncement {
+            version: client.tls.map(|identity| identity.version),
+            client_certificate: client.identity.is_some(),
+            ..TlsAnnouncement::default()
+        }),
+        unique_id: names.and_then(|names| names.unique_id.as_deref()),
+        checksum: true,
+    };
     let mut header = Vec::new();
     match version {
         ProxyProtocolVersion::V1 => announcement.write_v1(&mut header),

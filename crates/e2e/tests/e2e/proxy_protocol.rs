@@ -136,6 +136,34 @@ fn a_server_is_told_who_the_client_is() {
     }
 }
 
+/// What a balancer in front of us has said goes on, and what the client's TLS has shown is added.
+#[test]
+fn a_server_is_told_by_which_names_the_client_came() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!(
+        "[listener.web]\nbind = \"127.0.0.1:0\"\nproxy_protocol = {{ trusted = [\"127.0.0.1\"] }}\n\
+         [[route]]\nupstream = \"app\"\n\
+         [upstream.app]\nservers = [\"{}\"]\nproxy_protocol = \"v2\"\n",
+        server.local_addr().unwrap()
+    );
+    let lab = Lab::new().config(&config).start();
+    let serving = std::thread::spawn(move || answer_once(&server.accept().unwrap().0));
+    let vector = |kind: u8, value: &[u8]| [&[kind, 0, u8::try_from(value.len()).unwrap()], value].concat();
+    let authority = vector(0x02, b"shop.example");
+    let unique_id = vector(0x05, b"balancer 7");
+    // Encrypted, without a certificate of the client, of a version that is not told.
+    let encrypted = vector(0x20, &[0x01, 0, 0, 0, 1]);
+    let mut client = lab.connect();
+    client.send(version_2(&[&authority[..], &encrypted, &unique_id].concat(), 0));
+    let _ = client.get("/a").expect(200);
+    let received = serving.join().unwrap();
+    assert!(received.starts_with(&version_2(&[], 0)[..14]), "{}", received.escape_ascii());
+    for vector in [authority, encrypted, unique_id, vector(0x01, b"http/1.1")] {
+        let is_there = received.windows(vector.len()).any(|window| window == vector);
+        assert!(is_there, "{} in {}", vector.escape_ascii(), received.escape_ascii());
+    }
+}
+
 /// Reads up to the end of a request head, answers it, and gives what was read.
 fn answer_once(mut connection: &std::net::TcpStream) -> Vec<u8> {
     let mut reader = BufReader::new(connection);

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{ListenerTls, Session};
 use crate::challenges;
-use crate::connection::{Client, Identity, linger};
+use crate::connection::{Client, Identity, Names, linger};
 use crate::local_response;
 use crate::worker::Worker;
 
@@ -97,6 +97,10 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
         return Err(EndReason::ChallengeAnswered);
     }
     note(worker, client, tls, profile);
+    if asked.name.is_some() {
+        let unique_id = client.names.as_ref().and_then(|names| names.unique_id.clone());
+        client.names = Some(Rc::new(Names { authority: asked.name, unique_id }));
+    }
     Ok(())
 }
 

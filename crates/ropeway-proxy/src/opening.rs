@@ -18,7 +18,7 @@ use crate::http2::Stream;
 use crate::http2::multiplexer::Multiplexer;
 use crate::link::Link;
 use crate::tls::{Session, UpstreamTls};
-use crate::upstream::{Server, ServerLive, Upstream};
+use crate::upstream::{Quota, Server, ServerLive, Upstream};
 use crate::worker::Worker;
 
 /// Where connections lead, and what they begin with.
@@ -28,6 +28,7 @@ pub(crate) struct Destination {
     pub upstream: Arc<str>,
     pub authority: Arc<str>,
     pub tls: Option<Arc<UpstreamTls>>,
+    pub quota: Quota,
     http2: bool,
     connect_ms: u64,
     /// The PROXY header, where there is one.
@@ -42,6 +43,7 @@ impl Destination {
             upstream: Arc::clone(&upstream.name),
             authority: Arc::clone(&server.authority),
             tls: settings.tls.clone(),
+            quota: settings.quota(),
             http2: settings.http2,
             connect_ms: settings.connect_timeout_ms,
             preamble,

@@ -17,6 +17,7 @@ use ropeway_core::balance::{
 use ropeway_core::end::EndReason;
 use ropeway_core::health::{Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, Transition};
 
+pub(crate) use self::settings::Quota;
 pub use self::settings::{BudgetRules, HashKey, KeepAlive, ProxyProtocolVersion, UpstreamSettings};
 use crate::complaint::Complaints;
 use crate::counters::{PerWorker, ServerCounters};
@@ -523,6 +524,7 @@ mod tests {
             hash_key: HashKey::SourceIp,
             connect_timeout_ms: 3_000,
             keep_alive: KeepAlive { idle_ms: 4_000, learn: true, max_idle: 1, max_requests: 0 },
+            max_streams: usize::MAX,
             retry: RetryPolicy::default(),
             retry_budget: BudgetRules { percent: 20, floor_per_second: 10 },
             passive,

@@ -129,6 +129,52 @@ fn a_connection_to_a_server_that_a_reload_has_removed_is_not_kept() {
     connection.expect_end();
 }
 
+/// An operator who knows better than the server what one connection of it can bear.
+#[test]
+fn a_connection_carries_as_many_streams_as_the_configuration_says() {
+    let (lab, server) = plain("", "limits = { streams_per_connection = 1 }");
+    let mut clients: Vec<Connection> = (0..3).map(|_| lab.connect()).collect();
+    let mut connections = Vec::new();
+    for client in &mut clients {
+        client.send_get("/");
+        let mut connection = server.accept(&[]);
+        let (stream, _) = connection.next_request();
+        connections.push((connection, stream));
+    }
+    for (client, (connection, stream)) in clients.iter_mut().zip(&mut connections) {
+        connection.answer(*stream, "served");
+        let _ = client.receive().expect(200).expect_body("served");
+    }
+    clients[0].send_get("/again");
+    let (first, _) = &mut connections[0];
+    let (stream, _) = first.next_request();
+    first.answer(stream, "again");
+    let _ = clients[0].receive().expect(200).expect_body("again");
+    assert!(!server.drop_waiting(), "there was room on one that was open");
+}
+
+#[test]
+fn a_connection_carries_as_many_requests_as_the_configuration_says() {
+    let (lab, server) = plain("", "keep_alive = { max_requests = 2 }");
+    let mut clients: Vec<Connection> = (0..2).map(|_| lab.connect()).collect();
+    clients[0].send_get("/1");
+    let mut spent = server.accept(&[]);
+    let (first, _) = spent.next_request();
+    clients[1].send_get("/2");
+    let (second, _) = spent.next_request();
+    spent.answer(second, "second");
+    let _ = clients[1].receive().expect(200).expect_body("second");
+    clients[1].send_get("/3");
+    let mut fresh = server.accept(&[]);
+    let (third, _) = fresh.next_request();
+    fresh.answer(third, "third");
+    let _ = clients[1].receive().expect(200).expect_body("third");
+    // What was under way is not cut off by the end of its connection.
+    spent.answer(first, "first");
+    let _ = clients[0].receive().expect(200).expect_body("first");
+    spent.expect_end();
+}
+
 /// The kernel looks whether a server is there that nothing is sent to: it runs the timer of keep-alive probes (proc(5)).
 #[test]
 fn a_server_that_is_waited_for_is_looked_after_by_the_kernel() {

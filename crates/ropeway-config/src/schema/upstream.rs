@@ -102,7 +102,7 @@ section! {
         idle: Duration = or(duration(millis(1), hours(24)), seconds(4)),
         /// How many, for each server and worker. 0: none, a new connection for every request.
         max_idle: u32 = or(integer(0..=1_000_000), 256_u32),
-        /// Requests on one connection, after which it is closed.
+        /// Requests on one connection, after which it is closed: by HTTP/2 once the last of them has its response.
         max_requests: Option<u32> = limit(1_000_000_000, "no limit"),
         /// Learn each server's own time-out from its `Keep-Alive: timeout=N`, and stay 1 s below it, longer than
         /// `idle` included.
@@ -148,7 +148,11 @@ choices! {
 section! {
     /// Limits towards the servers.
     pub struct UpstreamLimits {
-        /// Connections to each server at the same time, all workers together. `max_connections` of a server goes first.
+        /// Requests in flight at each server, all workers together; with HTTP/1.1 each has a connection of its own.
+        /// `max_connections` of a server goes first.
         connections_per_server: Option<u32> = limit(1_000_000, "no limit"),
+        /// Requests on one connection of HTTP/2 at the same time, if the server allows more. Beyond it another one is
+        /// opened.
+        streams_per_connection: Option<u32> = limit(1_000_000, "what the server allows"),
     }
 }

@@ -99,6 +99,7 @@ fn settings(config: &schema::Upstream) -> UpstreamSettings {
             max_idle: usize::try_from(config.keep_alive.max_idle).unwrap_or(usize::MAX),
             max_requests: config.keep_alive.max_requests.map_or(0, u64::from),
         },
+        max_streams: config.limits.streams_per_connection.map_or(usize::MAX, |most| most as usize),
         retry: retry(&config.retry),
         retry_budget: BudgetRules {
             percent: config.retry.budget.into(),

@@ -15,6 +15,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use super::stream::Stream;
 use super::transport::Transport;
 use crate::link::Link;
+use crate::upstream::Quota;
 use crate::worker::Worker;
 
 /// Bytes of a response that may be under way on one stream.
@@ -52,6 +53,8 @@ struct State {
     active: Cell<u32>,
     /// It has ended, or may lead nowhere by now: it takes no more requests.
     is_over: Cell<bool>,
+    /// Requests that it has carried.
+    carried: Cell<u64>,
     /// Bytes that the server has sent.
     heard: Cell<u64>,
     /// The coarse time at which it last had a request.
@@ -119,9 +122,10 @@ fn poll_turn(
 }
 
 impl Multiplexed {
-    /// A stream for one request, if it leads to where the server is now, and the server allows one more.
-    pub fn stream(&self, now_ms: u64, moves: u64) -> Option<Stream> {
-        let room = (self.state.active.get() as usize) < self.requests.current_max_send_streams();
+    /// A stream for one request, if it leads to where the server is now, and both sides allow one more.
+    pub fn stream(&self, now_ms: u64, moves: u64, quota: Quota) -> Option<Stream> {
+        let most = self.requests.current_max_send_streams().min(quota.streams);
+        let room = (self.state.active.get() as usize) < most;
         if !room || !self.is_in_service(moves) {
             return None;
         }
@@ -131,6 +135,9 @@ impl Multiplexed {
             return None;
         }
         self.state.used_ms.set(now_ms);
+        let carried = self.state.carried.get() + 1;
+        self.state.carried.set(carried);
+        self.state.is_over.set(quota.requests != 0 && carried >= quota.requests);
         Some(Stream::to_server(requests, self.https, Lease::new(&self.state)))
     }
 

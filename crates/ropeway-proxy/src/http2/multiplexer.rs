@@ -16,6 +16,7 @@ use crate::complaint::Complaint;
 use crate::deadline::DeadlineSlot;
 use crate::link::Link;
 use crate::opening::{Connecting, Destination, Opened, poll_until};
+use crate::upstream::Quota;
 use crate::worker::Worker;
 
 /// The connections, and the one that is being opened.
@@ -31,8 +32,8 @@ type Outcome = watch::Receiver<Option<Result<(), EndReason>>>;
 
 impl Multiplexer {
     /// A stream on a connection that stands and leads to where the server is now.
-    pub fn stream(&self, now_ms: u64, moves: u64) -> Option<Stream> {
-        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms, moves))
+    pub fn stream(&self, now_ms: u64, moves: u64, quota: Quota) -> Option<Stream> {
+        self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms, moves, quota))
     }
 
     /// A stream on the connection that is being opened, or on a new one. It goes on being opened when nobody waits for it
@@ -49,7 +50,8 @@ impl Multiplexer {
         while let Some(mut outcome) = self.under_way() {
             let end = outcome.wait_for(Option::is_some).await.map_or(None, |end| *end);
             end.unwrap_or(Err(EndReason::Internal))?;
-            if let Some(stream) = self.stream(worker.deadlines.now_ms(), destination.live.moves()) {
+            let (now_ms, moves) = (worker.deadlines.now_ms(), destination.live.moves());
+            if let Some(stream) = self.stream(now_ms, moves, destination.quota) {
                 return Ok(Opened::Shared(stream));
             }
         }
@@ -88,9 +90,10 @@ impl Multiplexer {
             Poll::Ready(())
         })
         .await;
-        let moves = destination.live.moves();
+        let (moves, quota) = (destination.live.moves(), destination.quota);
         let connection = connect(worker, &slot, destination, moves).await?;
-        let first = connection.stream(worker.deadlines.now_ms(), moves).ok_or(EndReason::ConnectFailed)?;
+        let first =
+            connection.stream(worker.deadlines.now_ms(), moves, quota).ok_or(EndReason::ConnectFailed)?;
         if !self.is_closed.get() {
             self.connections.borrow_mut().push(connection);
         }

@@ -19,6 +19,8 @@ pub struct UpstreamSettings {
     pub connect_timeout_ms: u64,
     /// Idle connections.
     pub keep_alive: KeepAlive,
+    /// Most requests at the same time on a connection of HTTP/2.
+    pub max_streams: usize,
     /// What is tried again.
     pub retry: RetryPolicy,
     /// How many retries there may be.
@@ -56,6 +58,20 @@ impl UpstreamSettings {
     pub const fn is_shareable(&self) -> bool {
         self.proxy_protocol.is_none()
     }
+
+    /// What a connection may carry that several requests share.
+    pub(crate) const fn quota(&self) -> Quota {
+        Quota { streams: self.max_streams, requests: self.keep_alive.max_requests }
+    }
+}
+
+/// How much one connection to a server of HTTP/2 may carry, whatever the server allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quota {
+    /// Requests at the same time.
+    pub streams: usize,
+    /// Requests altogether; 0 is unlimited.
+    pub requests: u64,
 }
 
 /// The form of a PROXY header.

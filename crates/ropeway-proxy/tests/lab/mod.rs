@@ -160,6 +160,7 @@ fn upstream(origins: &[SocketAddr], clock: Clock) -> Upstream {
         hash_key: HashKey::SourceIp,
         connect_timeout_ms: 3_000,
         keep_alive: KeepAlive { idle_ms: 60_000, learn: false, max_idle: 64, max_requests: 0 },
+        max_streams: usize::MAX,
         retry: RetryPolicy::default(),
         retry_budget: BudgetRules { percent: 20, floor_per_second: 10 },
         passive: Some(ropeway_core::health::PassiveConfig::default()),

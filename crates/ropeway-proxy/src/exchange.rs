@@ -22,7 +22,7 @@ use std::task::{Context, Poll, ready};
 use ropeway_core::balance::{Pick, hash_ip, hash_key};
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::health::FailureKind;
-use ropeway_core::http1::{Known, RequestHead};
+use ropeway_core::http1::{Known, Method, RequestHead};
 use ropeway_core::retry::Failure as RetryQuestion;
 use ropeway_core::route::RouteInput;
 
@@ -360,6 +360,10 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
         report::bytes(asked.counters, &link);
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
+        if is_spent(exchange, &link) {
+            // An orderly end would keep a port of ours for a minute.
+            link.link.reset_on_close();
+        }
         let shareable = asked.upstream.settings.is_shareable();
         if shareable && exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
             link.served += 1;
@@ -376,6 +380,12 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     }
     exchange.release_target();
     Step::Finish(answer::after_response(exchange))
+}
+
+/// Whether the connection ends with a response that has no content, and nobody wants what may follow it.
+fn is_spent(exchange: &Exchange, server: &ServerLink) -> bool {
+    let no_content = exchange.request.method() == Method::Head || exchange.status == 304;
+    no_content && exchange.tunnel.is_none() && !exchange.keep_server && !server.link.is_stream()
 }
 
 /// The way on after a failure: the same server on a new connection, another server, or a refusal.

@@ -122,6 +122,46 @@ fn an_http_1_0_client_is_answered_and_its_connection_closed() {
     assert_eq!(lab.origin(1).only_request().version, "HTTP/1.1");
 }
 
+/// It may come late, and would be taken for the response to whoever asks next.
+#[test]
+fn content_behind_a_response_that_only_announces_it_reaches_nobody() {
+    let lab = Lab::new()
+        .origin(Origin::scripted(|peer| {
+            let mut owed: &[u8] = b"";
+            while let Some(request) = peer.request() {
+                peer.send(owed);
+                owed = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+                peer.send(match request.target.as_str() {
+                    "/length" => b"HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n".to_vec(),
+                    "/chunks" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+                    "/unchanged" => b"HTTP/1.1 304 Not Modified\r\nContent-Length: 44\r\n\r\n".to_vec(),
+                    _ => reply(200, &[("Connection", "close")], "genuine"),
+                });
+            }
+        }))
+        .start();
+    for (method, path, status) in
+        [("HEAD", "/length", 200), ("HEAD", "/chunks", 200), ("GET", "/unchanged", 304)]
+    {
+        let mut connection = lab.connect();
+        connection.send_request(method, path, "");
+        let _ = connection.receive_for(method).expect(status);
+        let _ = connection.get("/").expect(200).expect_body("genuine");
+    }
+}
+
+#[test]
+fn a_connection_is_kept_after_head_that_announces_nothing() {
+    let answer = |_: &Request| b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let lab = Lab::new().origin(Origin::answering(answer)).start();
+    let mut connection = lab.connect();
+    for _ in 0..3 {
+        connection.send_request("HEAD", "/", "");
+        let _ = connection.receive_for("HEAD").expect(200);
+    }
+    assert_eq!(lab.origin(1).connections(), 1);
+}
+
 #[test]
 fn an_http_1_0_client_may_ask_for_keep_alive() {
     let lab = Lab::new().origins(1).start();

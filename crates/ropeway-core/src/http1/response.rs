@@ -149,6 +149,13 @@ impl ResponseHead {
         }
     }
 
+    /// Whether the fields announce content. A response without a body that does so (to HEAD, or 304) may be followed by it all
+    /// the same, which nothing tells from the next response then.
+    #[must_use]
+    pub const fn announces_content(&self) -> bool {
+        !matches!(self.declared, Ok(None | Some(BodyFraming::Length(0))))
+    }
+
     /// Whether the server lets the connection carry another request (RFC 9112 9.3), as far as the fields tell; a
     /// body that ends with the connection rules it out, too.
     #[must_use]

@@ -266,7 +266,13 @@ fn pass_on(
         None => sink_for(source, client, head.content_length(), modern),
     };
     let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
-    exchange.keep_server = whole_request_sent && head.keep_alive() && source != BodyFraming::UntilClose;
+    // Not all servers leave out what they announce to HEAD, and it may come when another waits for a response.
+    let end_is_certain = match source {
+        BodyFraming::None => !head.announces_content(),
+        BodyFraming::UntilClose => false,
+        _ => true,
+    };
+    exchange.keep_server = whole_request_sent && head.keep_alive() && end_is_certain;
     exchange.keep_client = whole_request_sent
         && client.may_continue(passage.worker)
         && exchange.request.keep_alive()

@@ -109,6 +109,20 @@ fn other_responses_have_the_body_that_they_declare() {
     }
 }
 
+#[test]
+fn content_may_be_announced_where_there_is_none() {
+    for (field, announces) in [
+        ("Content-Length: 5", true),
+        ("Transfer-Encoding: chunked", true),
+        ("Content-Length: 0", false),
+        ("X-Length: 5", false),
+    ] {
+        let head = parse(format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n")).unwrap();
+        assert_eq!(head.framing_for(Method::Head), Ok(BodyFraming::None));
+        assert_eq!(head.announces_content(), announces, "{field}");
+    }
+}
+
 /// RFC 9110 8.6: Content-Length goes with neither 1xx nor 204; with 304 and HEAD it has a meaning.
 #[test]
 fn lengths_of_bodies_that_never_come_are_not_sent_on() {

@@ -152,6 +152,7 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
     }
     grpc::begin(client, exchange, route)?;
     request::prepare(exchange, client, route);
+    exchange.alone = exchange.to_stream && request::risks_connection(&exchange.request, client);
     exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)
 }
@@ -206,7 +207,8 @@ fn connect(
             }
             exchange.moves = server.live.moves();
             exchange.times.connecting_since = worker.shared.clock.now_us();
-            exchange.opening.insert(Box::new(begin_opening(worker, &asked, client)))
+            let opening = begin_opening(worker, &asked, client, exchange.alone);
+            exchange.opening.insert(Box::new(opening))
         }
     };
     let opened = ready!(opening.poll(cx, worker, &client.slot));
@@ -228,7 +230,7 @@ fn connect(
 fn take_open(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange) -> Option<Box<ServerLink>> {
     let Asked { upstream, server, pool, .. } = asked;
     let now_ms = worker.deadlines.now_ms();
-    if !upstream.settings.is_shareable() {
+    if exchange.alone || !upstream.settings.is_shareable() {
         return None;
     }
     if upstream.settings.http2 {
@@ -241,7 +243,7 @@ fn take_open(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange) -> Option<
     idle.flatten()
 }
 
-fn begin_opening(worker: &Rc<Worker>, asked: &Asked<'_>, client: &Client) -> Opening {
+fn begin_opening(worker: &Rc<Worker>, asked: &Asked<'_>, client: &Client, alone: bool) -> Opening {
     let Asked { upstream, server, pool, .. } = asked;
     let preamble = proxy_header::write(client, upstream.settings.proxy_protocol);
     let destination = Destination::new(upstream, server, preamble);
@@ -249,8 +251,8 @@ fn begin_opening(worker: &Rc<Worker>, asked: &Asked<'_>, client: &Client) -> Ope
         return Opening::connection(destination, worker, &client.slot);
     }
     // What is not to be shared is kept where nobody finds it.
-    let multiplexer =
-        if upstream.settings.is_shareable() { Rc::clone(&pool.multiplexer) } else { Rc::default() };
+    let shared = !alone && upstream.settings.is_shareable();
+    let multiplexer = if shared { Rc::clone(&pool.multiplexer) } else { Rc::default() };
     Opening::stream(multiplexer, destination, worker, &client.slot)
 }
 

@@ -6,7 +6,7 @@ use ropeway_e2e::lab::file;
 use ropeway_e2e::{Client, Lab, Running, eventually};
 
 /// A server that keeps no response waiting.
-const WIDE: [(u16, u32); 1] = [(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)];
+pub const WIDE: [(u16, u32); 1] = [(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)];
 
 const BOTH: &str = "http2 = { prior_knowledge = true }";
 
@@ -18,7 +18,7 @@ fn before(servers: &[&Listener]) -> Running {
 }
 
 /// A proxy, and the connection to its only server after a first request, so that the proxy knows the settings.
-fn met(settings: &[(u16, u32)]) -> (Running, Listener, Connection<Call>) {
+pub fn met(settings: &[(u16, u32)]) -> (Running, Listener, Connection<Call>) {
     let server = Listener::new();
     let lab = before(&[&server]);
     let mut client = lab.connect();
@@ -31,7 +31,7 @@ fn met(settings: &[(u16, u32)]) -> (Running, Listener, Connection<Call>) {
 }
 
 /// A request on a connection of its own whose answer is not awaited yet.
-fn asks(client: &Client, method: &str, path: &str, body: &str) -> ropeway_e2e::Connection {
+pub fn asks(client: &Client, method: &str, path: &str, body: &str) -> ropeway_e2e::Connection {
     let mut connection = client.connect();
     connection.send_request(method, path, body);
     connection
@@ -80,10 +80,11 @@ mod requests {
 
     #[test]
     fn trailers_pass_in_both_directions() {
-        let (lab, _server, mut connection) = met(&WIDE);
+        let (lab, server, _) = met(&WIDE);
         let mut http1 = lab.connect();
-        http1.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n");
-        http1.send("4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n");
+        http1.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: X-Sum\r\n");
+        http1.send("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n");
+        let mut connection = server.accept(&WIDE);
         let (stream, request) = connection.next_request();
         assert_eq!(request.text(), "body");
         assert_eq!(request.body.trailers, [("x-sum".to_owned(), "42".to_owned())]);
@@ -95,8 +96,9 @@ mod requests {
         assert_eq!(sums, ["43"]);
 
         let mut http2 = Connection::open(&lab.client());
-        let ours = http2.start_with_body(Block::post("/").field("te", "trailers"));
+        let ours = http2.start_with_body(Block::post("/").field("te", "trailers").field("trailer", "x-sum"));
         http2.send(&[data(ours, *b"body"), headers(ours, Block::of(&[("x-sum", "44")])).end()]);
+        let mut connection = server.accept(&WIDE);
         let (stream, request) = connection.next_request();
         assert_eq!(request.body.trailers, [("x-sum".to_owned(), "44".to_owned())]);
         connection.begin(stream, Block::response("200"));
@@ -108,11 +110,13 @@ mod requests {
     /// Those of gRPC carry details of errors, and are as large as heads.
     #[test]
     fn large_trailers_pass_in_both_directions() {
-        let (lab, _server, mut connection) = met(&WIDE);
+        let (lab, server, _) = met(&WIDE);
         let large = || (0..60).fold(Block::new(), |block, _| block.field("x-detail", "d".repeat(200)));
         let mut client = Connection::open(&lab.client());
-        let ours = client.start_with_body(Block::post("/").field("te", "trailers"));
+        let head = Block::post("/").field("te", "trailers").field("trailer", "x-detail");
+        let ours = client.start_with_body(head);
         client.send(&[headers(ours, large()).end()]);
+        let mut connection = server.accept(&WIDE);
         let (stream, request) = connection.next_request();
         assert_eq!(request.body.trailers.len(), 60);
         connection.begin(stream, Block::response("200"));

@@ -28,6 +28,7 @@ mod http2_framing;
 mod http2_messages;
 mod http2_servers;
 mod http2_servers_connections;
+mod http2_servers_sharing;
 mod http2_streams;
 mod http2_websocket;
 mod interim;

@@ -4,7 +4,7 @@ use ropeway_e2e::lab::file;
 use ropeway_e2e::program::Server;
 use ropeway_e2e::tls::Authority;
 use ropeway_e2e::tls_site::{self, Site};
-use ropeway_e2e::{Client, Lab, Origin, Program, Running, reply};
+use ropeway_e2e::{Client, Gate, Lab, Origin, Program, Running, reply};
 
 const HOST: &str = "app.lab.example";
 
@@ -129,6 +129,36 @@ mod servers {
         let (authority, origin) = (Authority::new("Test CA"), echo());
         let server = nginx(&authority, "http2", "", &origin);
         expect_asked_by("HTTP/2.0", &origin, &before(&server, &authority, "protocol = \"h2\""));
+    }
+
+    /// nginx ends the connection over large fields, and over trailers of requests.
+    #[test]
+    fn nginx_cannot_be_made_to_end_the_connection_of_others() {
+        let (authority, gate) = (Authority::new("Test CA"), Gate::new());
+        let held = gate.clone();
+        let origin = Origin::answering(move |request| {
+            if request.target == "/held" {
+                held.wait();
+            }
+            reply(200, &[], &request.target)
+        });
+        let server = nginx(&authority, "http2", "", &origin);
+        let lab = before(&server, &authority, "protocol = \"h2\"\npassive = false");
+        let mut waiting = lab.connect();
+        waiting.send_request("POST", "/held", "body");
+        origin.wait_for_requests(1);
+        // The last one is made of what takes the most room in compressed fields.
+        for large in ["l".repeat(20_000), "\\".repeat(4_500)] {
+            let _ = lab.client().field("X-Large", &large).get("/large").expect(502);
+        }
+        for announcement in ["", "Trailer: X-Sum\r\n"] {
+            let mut client = lab.connect();
+            client.send(format!("POST /sum HTTP/1.1\r\nHost: a\r\n{announcement}"));
+            client.send("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n");
+            let _ = client.receive().expect(if announcement.is_empty() { 200 } else { 502 });
+        }
+        gate.open();
+        let _ = waiting.receive().expect(200).expect_body("/held");
     }
 
     /// nginx says GOAWAY after so many requests on a connection.

@@ -76,7 +76,9 @@ impl Failure {
         let detail = if partial { "inside the head of its response" } else { "" };
         let end = End::new(reason, Stage::Send).with_detail(detail);
         let stale = !partial && exchange.informational == 0;
-        Self { stale, ..Self::new(end, Some(FailureKind::Reset)) }
+        // What there is to fear from a request says nothing of the server, or clients could have it taken out.
+        let kind = if exchange.alone { None } else { Some(FailureKind::Reset) };
+        Self { stale, ..Self::new(end, kind) }
     }
 
     /// The same, of a stream that broke, with what the error says. `heard` is whether the server ever said anything on this

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ropeway_core::end::{EndReason, Stage};
-use ropeway_core::http1::{BodyFraming, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
+use ropeway_core::http1::{BodyFraming, FieldRef, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
 use super::failure::Failure;
 use super::state::Exchange;
 use crate::buffers::HEAD_READ;
 use crate::connection::Client;
+use crate::http2;
 use crate::relay::PumpError;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::tls::IDENTITY_FIELDS;
@@ -74,6 +75,22 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
         request.head.remove(Known::Host);
     }
     remove(&mut request.head, &route.request_edits);
+}
+
+/// The largest head, by [`http2::charge`], that shares a connection of HTTP/2. Beyond its limits nginx ends the connection
+/// with all that is on it: by default 8 KiB for a field, 32 KiB for all of them. What we append to a field takes less than
+/// is charged for those that every request has.
+const LARGEST_SHARED: usize = 8 * 1024;
+
+/// Whether there are servers of HTTP/2 that end the connection over such a request, and not only its stream: for its size,
+/// or as nginx does for trailers, which have to be announced for that.
+pub(super) fn risks_connection(request: &RequestHead, client: &Client) -> bool {
+    let theirs = request.head.fields().map(|FieldRef { name, value, .. }| http2::charge(name, value));
+    let identity = client.identity.as_ref().filter(|_| writes_identity(client));
+    let ours = identity.into_iter().flat_map(|identity| identity.fields());
+    let ours = ours.map(|(name, value)| http2::charge(name, value.as_bytes()));
+    let size = http2::charge(b":path", request.target()) + theirs.chain(ours).sum::<usize>();
+    size > LARGEST_SHARED || request.head.get(Known::Trailer).is_some()
 }
 
 /// Writes the request head for `server`.

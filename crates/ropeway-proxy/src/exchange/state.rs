@@ -94,6 +94,8 @@ pub(crate) struct Exchange {
     pub download: Pump,
     /// Whether the server is asked by a stream.
     pub to_stream: bool,
+    /// Whether nothing else may be on the connection to that server.
+    pub alone: bool,
     /// Bytes of the body that wait in the client's inbox and were sent from there, so that they can be sent again.
     pub held: usize,
     pub wants_upgrade: bool,
@@ -188,6 +190,7 @@ impl Default for Exchange {
             upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
             download: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
             to_stream: false,
+            alone: false,
             held: 0,
             wants_upgrade: false,
             call: None,
@@ -238,6 +241,7 @@ impl Exchange {
             upload: _,
             download: _,
             to_stream: _,
+            alone: _,
             held,
             wants_upgrade,
             call,

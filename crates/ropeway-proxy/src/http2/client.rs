@@ -37,6 +37,11 @@ const DATA_FRAME_BUDGET: usize = 64 * 1024 * 1024;
 /// take a few of them within five minutes for an attack.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// Streams of a connection that are reset before it takes no more requests. Servers count what clients give up, and end
+/// the connection with all that is on it when it becomes too much: Ropeway itself at 200 a minute, which these and the 128
+/// streams that may be under way do not come to.
+const MOST_RESETS: u32 = 64;
+
 /// A connection that carries many requests at a time.
 pub(crate) struct Multiplexed {
     requests: SendRequest<Bytes>,
@@ -55,6 +60,8 @@ struct State {
     is_over: Cell<bool>,
     /// Requests that it has carried.
     carried: Cell<u64>,
+    /// Streams that were reset by this side.
+    resets: Cell<u32>,
     /// Bytes that the server has sent.
     heard: Cell<u64>,
     /// The coarse time at which it last had a request.
@@ -180,6 +187,15 @@ impl Lease {
     /// request is sent there; those that are under way wait for as long as they may.
     pub fn note_timeout(&self) {
         if self.connection.heard.get() == self.heard {
+            self.connection.is_over.set(true);
+        }
+    }
+
+    /// The stream is reset by this side. The server may hold that against all that are on the connection.
+    pub fn note_reset(&self) {
+        let resets = self.connection.resets.get() + 1;
+        self.connection.resets.set(resets);
+        if resets >= MOST_RESETS {
             self.connection.is_over.set(true);
         }
     }

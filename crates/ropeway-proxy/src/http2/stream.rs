@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::SEC_WEBSOCKET_ACCEPT;
+use http::header::{SEC_WEBSOCKET_ACCEPT, TRAILER};
 use http::{HeaderMap, Request, Response, StatusCode};
 use memchr::memmem;
 use ropeway_core::http1::Head;
@@ -36,6 +36,8 @@ pub(crate) struct Stream {
     gathers: bool,
     /// Trailers that followed the body, as a section of HTTP/1.1.
     trailers: Option<Vec<u8>>,
+    /// Whether trailers are sent: to a server only those that the head has announced.
+    sends_trailers: bool,
     /// What is to follow once everything before it has been written.
     ending: Option<HeaderMap>,
     kind: Kind,
@@ -82,8 +84,9 @@ impl Stream {
 
     /// A stream to a server, to be opened by what is written first.
     pub fn to_server(requests: SendRequest<Bytes>, https: bool, lease: Lease) -> Self {
-        let stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
-        Self { lease: Some(lease), ..stream }
+        let mut stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
+        stream.lease = Some(lease);
+        stream
     }
 
     /// A stream on which nothing can be read or written.
@@ -100,6 +103,7 @@ impl Stream {
             gathered: BytesMut::new(),
             gathers: true,
             trailers: None,
+            sends_trailers: true,
             ending: None,
             kind,
             lease: None,
@@ -110,13 +114,15 @@ impl Stream {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         while self.unread.is_empty() {
             match &mut self.receiving {
-                Receiving::Head(response) => {
-                    let (head, body) = ready!(poll_head(cx, response))?;
-                    self.unread = head;
-                    if let Some(body) = body {
-                        self.receiving = Receiving::Body(body);
+                Receiving::Head(response) => match ready!(poll_head(cx, response)) {
+                    Ok((head, body)) => {
+                        self.unread = head;
+                        if let Some(body) = body {
+                            self.receiving = Receiving::Body(body);
+                        }
                     }
-                }
+                    Err(error) => return Poll::Ready(Err(self.broken(error))),
+                },
                 Receiving::Body(body) => match ready!(poll_piece(cx, body, &mut self.gathered)) {
                     Some(Ok(data)) => {
                         // The window that this piece took is free for the next one as soon as the piece is ours: one
@@ -125,12 +131,14 @@ impl Stream {
                         self.unread = data;
                         self.gathers = true;
                     }
-                    Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                    None => {
-                        let trailers = ready!(body.poll_trailers(cx)).map_err(broken)?;
-                        self.trailers = trailers.map(|trailers| text::trailers(&trailers));
-                        self.receiving = Receiving::End;
-                    }
+                    Some(Err(error)) => return Poll::Ready(Err(self.broken(error))),
+                    None => match ready!(body.poll_trailers(cx)) {
+                        Ok(trailers) => {
+                            self.trailers = trailers.map(|trailers| text::trailers(&trailers));
+                            self.receiving = Receiving::End;
+                        }
+                        Err(error) => return Poll::Ready(Err(self.broken(error))),
+                    },
                 },
                 Receiving::End => return Poll::Ready(Ok(0)),
             }
@@ -213,6 +221,7 @@ impl Stream {
 
     /// Ends our side: at once, or, when something has to be written before, with the next [`Self::flush`].
     pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) -> io::Result<()> {
+        let trailers = trailers.filter(|_| self.sends_trailers);
         let mut trailers = trailers.map(text::header_map).unwrap_or_default();
         if matches!(self.kind, Kind::ToServer { .. }) {
             text::keep_out_of_tables(&mut trailers);
@@ -263,7 +272,11 @@ impl Stream {
 
     fn take_head(&mut self, text: &[u8]) -> io::Result<()> {
         if let Kind::ToServer { https } = self.kind {
-            self.held = Held::Request(Box::new(text::read_request(text, https)?));
+            let request = text::read_request(text, https)?;
+            // Some servers end the connection over trailers, so it has to be known beforehand that there may be some: a
+            // request with this field shares its connection with no other.
+            self.sends_trailers = request.headers().contains_key(TRAILER);
+            self.held = Held::Request(Box::new(request));
             return Ok(());
         }
         let mut response = text::read_response(text)?;
@@ -323,6 +336,38 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// What reading came to. What the peer has given up is no stream of the connection any more.
+    fn broken(&mut self, error: h2::Error) -> io::Error {
+        if error.is_remote() {
+            self.lease = None;
+        }
+        broken(error)
+    }
+
+    /// Whether one of its sides goes on, which the `h2` crate ends by a reset when the stream is dropped.
+    fn is_under_way(&mut self) -> bool {
+        let receives = match &self.receiving {
+            Receiving::Head(_) => true,
+            Receiving::Body(body) => !body.is_end_stream(),
+            Receiving::End => false,
+        };
+        let sends = matches!(self.sending, Sending::Body(_))
+            && self.poll_reset(&mut Context::from_waker(Waker::noop())).is_pending();
+        receives || sends
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.is_under_way()
+            && let Some(lease) = &self.lease
+        {
+            lease.note_reset();
+        }
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("kind", &self.kind).finish_non_exhaustive()
@@ -359,11 +404,11 @@ fn poll_piece(
 fn poll_head(
     cx: &mut Context<'_>,
     response: &mut ResponseFuture,
-) -> Poll<io::Result<(Bytes, Option<RecvStream>)>> {
+) -> Poll<Result<(Bytes, Option<RecvStream>), h2::Error>> {
     if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-        return Poll::Ready(Ok((text::response(&interim.map_err(broken)?), None)));
+        return Poll::Ready(Ok((text::response(&interim?), None)));
     }
-    let (head, body) = ready!(Pin::new(response).poll(cx)).map_err(broken)?.into_parts();
+    let (head, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
     Poll::Ready(Ok((text::response(&Response::from_parts(head, ())), Some(body))))
 }
 

@@ -1,6 +1,6 @@
-//! How urgent a response is: the Priority field (RFC 9218).
+//! How urgent a response is: the Priority field and the PRIORITY_UPDATE frame (RFC 9218).
 
-/// The two parameters of a request or response that RFC 9218 defines.
+/// The two parameters of a request that RFC 9218 defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Priority {
     /// 0, the most urgent, to 7. Default 3.
@@ -17,7 +17,7 @@ impl Default for Priority {
 }
 
 impl Priority {
-    /// Reads the value of a Priority field. Members that are unknown, out of range or of the wrong type count as absent
+    /// Reads the value of a field or a frame. Members that are unknown, out of range or of the wrong type count as absent
     /// (RFC 9218 4). More tolerant than RFC 8941 4.2: a member that is malformed does not spoil the others, for nothing
     /// but an order depends on them.
     #[must_use]
@@ -25,8 +25,7 @@ impl Priority {
         Self::default().updated(value)
     }
 
-    /// The same with what another value says: that of a further field line, or of the server's response, which counts
-    /// more than the client's wish (RFC 9218 8).
+    /// The same with what a further field line says.
     #[must_use]
     pub fn updated(mut self, value: &[u8]) -> Self {
         for member in split_outside_strings(value, b',') {
@@ -139,11 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn a_response_changes_only_what_it_names() {
-        let client = Priority::parse(b"u=5, i");
-        assert_eq!(client.updated(b"u=1"), Priority { urgency: 1, incremental: true });
-        assert_eq!(client.updated(b"i=?0"), Priority { urgency: 5, incremental: false });
-        assert_eq!(client.updated(b"u=9"), client);
+    fn a_further_line_changes_only_what_it_names() {
+        let first = Priority::parse(b"u=5, i");
+        assert_eq!(first.updated(b"u=1"), Priority { urgency: 1, incremental: true });
+        assert_eq!(first.updated(b"i=?0"), Priority { urgency: 5, incremental: false });
+        assert_eq!(first.updated(b"u=9"), first);
     }
 
     proptest! {

@@ -12,6 +12,8 @@ pub(crate) enum Complaint {
     ServerTls,
     /// A server does not speak HTTP/2.
     ServerHttp2,
+    /// A client does too much by HTTP/2.
+    ClientHttp2,
     /// A load balancer in front sent no PROXY header, or a bad one.
     ProxyHeader,
 }
@@ -36,6 +38,7 @@ impl Gate {
 pub(crate) struct Complaints {
     server_tls: Gate,
     server_http2: Gate,
+    client_http2: Gate,
     proxy_header: Gate,
 }
 
@@ -45,6 +48,7 @@ impl Complaints {
         let gate = match what {
             Complaint::ServerTls => &self.server_tls,
             Complaint::ServerHttp2 => &self.server_http2,
+            Complaint::ClientHttp2 => &self.client_http2,
             Complaint::ProxyHeader => &self.proxy_header,
         };
         gate.opens(now_ms)
@@ -58,11 +62,12 @@ mod tests {
     #[test]
     fn each_complaint_is_made_once_a_minute_and_hides_no_other() {
         let complaints = Complaints::default();
-        let all = [Complaint::ServerTls, Complaint::ServerHttp2, Complaint::ProxyHeader];
+        let all =
+            [Complaint::ServerTls, Complaint::ServerHttp2, Complaint::ClientHttp2, Complaint::ProxyHeader];
         let made = |now_ms| all.map(|what| complaints.are_news(what, now_ms));
-        assert_eq!(made(0), [true; 3]);
-        assert_eq!(made(59_999), [false; 3]);
+        assert_eq!(made(0), [true; 4]);
+        assert_eq!(made(59_999), [false; 4]);
         assert!(complaints.are_news(Complaint::ServerHttp2, 60_000));
-        assert_eq!(made(60_001), [true, false, true]);
+        assert_eq!(made(60_001), [true, false, true, true]);
     }
 }

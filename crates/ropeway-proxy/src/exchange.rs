@@ -433,6 +433,12 @@ fn finish(worker: &Worker, view: &View, client: &mut Client, exchange: &mut Exch
     report::finished(worker, client, exchange, view, after);
 }
 
+/// Counts and logs a request that was refused elsewhere.
+pub(crate) fn note_refused(worker: &Worker, client: &mut Client, exchange: &mut Exchange, end: End) {
+    (exchange.end, exchange.status) = (end, end.reason.status());
+    report::finished(worker, client, exchange, &worker.view(), After::Close);
+}
+
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {
     let safe = failure.unsent || exchange.request.method().is_idempotent();
     failure.stale && safe && exchange.is_replayable()

@@ -126,6 +126,12 @@ pub fn priority_fields(depends_on: u32, weight: u8) -> Vec<u8> {
     payload
 }
 
+/// PRIORITY_UPDATE for a stream (RFC 9218 section 7.1).
+#[must_use]
+pub fn priority_update(stream: u32, value: &str) -> Frame {
+    frame(kind::PRIORITY_UPDATE, 0, 0, [&stream.to_be_bytes(), value.as_bytes()].concat())
+}
+
 /// RST_STREAM.
 #[must_use]
 pub fn reset(stream: u32, code: u32) -> Frame {

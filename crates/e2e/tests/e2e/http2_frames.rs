@@ -3,8 +3,8 @@
 use ropeway_e2e::h2::Block;
 use ropeway_e2e::h2::connection::{Connection, End};
 use ropeway_e2e::h2::frame::{
-    LARGEST_WINDOW, code::*, continuation, data, flag, frame, goaway, headers, kind, open_continuation,
-    open_headers, ping, priority, priority_fields, push_promise, reset, setting, settings, settings_ack,
+    LARGEST_WINDOW, code::*, continuation, data, flag, goaway, headers, open_continuation, open_headers,
+    ping, priority, priority_fields, priority_update, push_promise, reset, setting, settings, settings_ack,
     window_update,
 };
 use ropeway_e2e::h2::rules::{
@@ -237,10 +237,40 @@ http2_rules! {
     ] => ignored();
 
     /// RFC 9218 section 7.1: PRIORITY_UPDATE names a stream, on stream 0.
-    priority_update: [
-        frame(kind::PRIORITY_UPDATE, 0, 0, [&1_u32.to_be_bytes()[..], b"u=1, i"].concat()),
-        headers(1, Block::get("/").field("priority", "u=5")).end(),
+    priority_update_before_its_stream: [
+        priority_update(1, "u=1, i"), headers(1, Block::get("/").field("priority", "u=5")).end(),
     ] => served(1);
+
+    /// RFC 9218 section 7.1: the reserved bit has no meaning, and a value that cannot be read is ignored.
+    priority_update_with_a_strange_value: [
+        priority_update(1 << 31 | 1, "u=\"\0;"), headers(1, Block::get("/")).end(),
+    ] => served(1);
+
+    /// RFC 9218 section 7.1: when the stream is over it may still come.
+    priority_update_after_its_stream: [
+        headers(1, Block::get("/")).end(), priority_update(1, "u=1"), headers(3, Block::get("/")).end(),
+    ] => served(3);
+
+    /// RFC 9218 section 7.1.
+    priority_update_on_a_stream: [
+        headers(1, Block::get("/held")).end(), priority_update(1, "u=1").on(1),
+    ] => connection_error(&[PROTOCOL_ERROR]);
+
+    /// RFC 9218 section 7.1.
+    priority_update_for_the_connection: [priority_update(0, "u=1")] => connection_error(&[PROTOCOL_ERROR]);
+
+    /// RFC 9218 section 7.1: a push that nobody has promised.
+    priority_update_for_a_push: [priority_update(2, "u=1")] => connection_error(&[PROTOCOL_ERROR]);
+
+    /// RFC 9218 section 7.1 and RFC 9113 section 4.2: too short to name a stream.
+    priority_update_with_three_bytes: [
+        priority_update(1, "").with_payload([0; 3]),
+    ] => connection_error(&[FRAME_SIZE_ERROR]);
+
+    /// RFC 9113 section 6.10.
+    priority_update_inside_a_field_block: [
+        open_headers(1, Block::post("/hostile")), priority_update(1, "u=1"), continuation(1, []),
+    ] => connection_error(&[PROTOCOL_ERROR]);
 }
 
 /// RFC 9113 section 6.5.3.

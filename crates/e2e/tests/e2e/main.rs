@@ -26,6 +26,8 @@ mod http2_flow_control;
 mod http2_frames;
 mod http2_framing;
 mod http2_messages;
+mod http2_priorities;
+mod http2_refusals;
 mod http2_servers;
 mod http2_servers_connections;
 mod http2_servers_sharing;

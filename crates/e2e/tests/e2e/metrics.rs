@@ -141,7 +141,7 @@ fn status_shows_listeners_routes_and_servers() {
     assert!(status["version"].is_string() && status["loaded_at"].is_string());
 }
 
-/// What HTTP/1.1 has no words for is no request, and counted all the same.
+/// What HTTP/1.1 has no words for is counted all the same.
 #[test]
 fn a_stream_that_is_refused_before_it_is_a_request_is_counted() {
     let lab = lab(Origin::saying("1")).start();

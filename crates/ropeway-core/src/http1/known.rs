@@ -70,6 +70,7 @@ known_names! {
     Age b"age",
     Expires b"expires",
     AcceptEncoding b"accept-encoding",
+    Priority b"priority",
 }
 
 // A set of names fits one word.
@@ -142,7 +143,7 @@ const fn candidates(len: usize) -> &'static [Known] {
         5 => &[Known::Range],
         6 => &[Known::Accept, Known::Cookie, Known::Server, Known::Expect],
         7 => &[Known::Trailer, Known::Upgrade, Known::Referer, Known::Expires],
-        8 => &[Known::Location],
+        8 => &[Known::Location, Known::Priority],
         9 => &[Known::Forwarded],
         10 => &[Known::Connection, Known::UserAgent, Known::KeepAlive, Known::SetCookie],
         11 => &[Known::RetryAfter],

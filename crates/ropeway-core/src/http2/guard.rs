@@ -1,15 +1,18 @@
 //! Rules that implementations often leave out, or answer with another code than the one that is due.
 //!
 //! Looks at the frames of a client as they arrive, before an implementation of the protocol does. It reads the header of
-//! each frame, the values of SETTINGS, and field blocks; everything else passes by untouched.
+//! each frame, the values of SETTINGS and PRIORITY_UPDATE, and field blocks; everything else passes by untouched.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use super::field_block::{self, Fragment};
 use super::frames::{
-    CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, Piece, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE,
+    CONTINUATION, DATA, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, PRIORITY_UPDATE, Piece, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE,
 };
+use super::waiting::{Block, Opening, Waiting};
+use crate::end::EndReason;
+use crate::priority::Priority;
 
 /// What a client's connection begins with; the guard begins behind it.
 const PREFACE_LEN: usize = 24;
@@ -24,9 +27,7 @@ const CALM_PER_FRAME: u32 = 4;
 /// Such frames that each KiB of DATA that the client is sent allows besides.
 const CALM_PER_KIB: u32 = 1;
 const MINUTE_MS: u64 = 60_000;
-/// Field blocks whose lengths are remembered until somebody asks for them.
-const MOST_BLOCKS: usize = 1024;
-/// Bytes of a field block that are looked at.
+/// Bytes of a field block that are looked at, or of a PRIORITY_UPDATE.
 const MOST_BLOCK: usize = 64 * 1024;
 /// Bytes of memory that are kept from one looked at payload to the next.
 const KEPT: usize = 1024;
@@ -60,16 +61,8 @@ pub enum Code {
 
 /// Codes of a reset that the client was the reason of: PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR,
 /// REFUSED_STREAM and ENHANCE_YOUR_CALM.
-const PROVOKED: [u32; 6] = [0x1, 0x3, 0x5, 0x6, 0x7, 0xb];
-
-/// A field block that opened a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Its bytes.
-    pub len: usize,
-    /// Its `:path` has a fragment, which makes the request malformed (RFC 9113, section 8.3.1).
-    pub has_fragment: bool,
-}
+const PROVOKED: [u32; 6] = [0x1, 0x3, 0x5, 0x6, REFUSED_STREAM, 0xb];
+const REFUSED_STREAM: u32 = 0x7;
 
 /// What a client's frames have led to so far.
 #[derive(Debug)]
@@ -78,7 +71,7 @@ pub struct Guard {
     preface: usize,
     incoming: Frames,
     frame: Frame,
-    /// The payload of SETTINGS, or the field block that is arriving or arrived last.
+    /// The payload of SETTINGS or PRIORITY_UPDATE, or the field block that is arriving or arrived last.
     payload: Vec<u8>,
     is_looked_at: bool,
     greeted: bool,
@@ -89,8 +82,7 @@ pub struct Guard {
     /// Streams up to this one are not known any more.
     forgotten: u32,
     is_trailers: bool,
-    /// The field blocks that opened streams.
-    blocks: VecDeque<(u32, Block)>,
+    waiting: Waiting,
     outgoing: Frames,
     sent: Frame,
     /// Frames that carry nothing which the client may still send.
@@ -120,7 +112,7 @@ impl Guard {
             open: HashSet::new(),
             forgotten: 0,
             is_trailers: false,
-            blocks: VecDeque::new(),
+            waiting: Waiting::default(),
             outgoing: Frames::default(),
             sent: Frame::default(),
             calm: CALM,
@@ -137,8 +129,17 @@ impl Guard {
     /// Why the connection has to end, if it has to.
     #[must_use]
     pub fn verdict(&self) -> Option<Code> {
-        let is_too_much = self.resets > self.most_resets;
-        self.verdict.or(is_too_much.then_some(Code::EnhanceYourCalm))
+        self.verdict.or(self.resets_too_much().then_some(Code::EnhanceYourCalm))
+    }
+
+    /// What there is too much of, if that is why the connection has to end.
+    #[must_use]
+    pub fn excess(&self) -> Option<&'static str> {
+        match self.verdict {
+            Some(Code::EnhanceYourCalm) => Some("frames that carry nothing"),
+            None if self.resets_too_much() => Some("streams that are reset"),
+            _ => None,
+        }
     }
 
     /// The time since which the header of a frame, or a field block, is arriving. Until it is complete no stream can wait
@@ -148,14 +149,15 @@ impl Guard {
         self.unfinished_since_ms
     }
 
-    /// The field block that opened a stream. To be asked in the order in which streams are opened.
-    pub fn take_block(&mut self, stream: u32) -> Option<Block> {
-        while let Some((id, block)) = self.blocks.pop_front_if(|(id, _)| *id <= stream) {
-            if id == stream {
-                return Some(block);
-            }
-        }
-        None
+    /// Takes what is known of a stream that is served from now on.
+    pub fn take(&mut self, stream: u32) -> Opening {
+        self.waiting.take(stream).unwrap_or_default()
+    }
+
+    /// Why a stream was refused that nobody has taken: [`EndReason::HeadTooLarge`] if it was answered,
+    /// [`EndReason::BadRequest`] if it was reset. Tells of each once; to be asked when no stream is left to be taken.
+    pub fn take_refused(&mut self) -> Option<EndReason> {
+        self.waiting.take_refused()
     }
 
     /// Moves time on.
@@ -189,12 +191,17 @@ impl Guard {
                         let kib = u32::try_from(frame.len / 1024).unwrap_or(CALM);
                         self.earn(CALM_PER_FRAME + kib * CALM_PER_KIB);
                     }
+                    if frame.kind == HEADERS {
+                        self.waiting.refuse(frame.stream, Some(EndReason::HeadTooLarge));
+                    }
                 }
                 // Frames that are so short are never sent in pieces.
                 Piece::Payload { bytes: payload, .. } => match (self.sent.kind, payload) {
                     (RST_STREAM, [c0, c1, c2, c3]) => {
-                        let provoked = PROVOKED.contains(&u32::from_be_bytes([*c0, *c1, *c2, *c3]));
-                        self.resets = self.resets.saturating_add(u32::from(provoked));
+                        let code = u32::from_be_bytes([*c0, *c1, *c2, *c3]);
+                        self.resets = self.resets.saturating_add(u32::from(PROVOKED.contains(&code)));
+                        let is_malformed = code != REFUSED_STREAM;
+                        self.waiting.refuse(self.sent.stream, is_malformed.then_some(EndReason::BadRequest));
                     }
                     (GOAWAY, [_, _, _, _, 0, 0, 0, 1, ..]) if self.last_block_is_broken() => {
                         wrong = Some(bytes.len() - rest.len() - payload.len() + 4);
@@ -237,7 +244,7 @@ impl Guard {
     }
 
     fn judge_header(&mut self, frame: Frame) -> Result<(), Code> {
-        let Frame { len, kind, flags, .. } = frame;
+        let Frame { len, kind, flags, stream } = frame;
         self.frame = frame;
         if kind != CONTINUATION {
             self.unfinished_since_ms = None;
@@ -247,6 +254,9 @@ impl Guard {
         }
         self.greeted = true;
         check_length(kind, flags, len)?;
+        if kind == PRIORITY_UPDATE && stream != 0 {
+            return Err(Code::Protocol);
+        }
         self.count()?;
         self.follow_stream()?;
         if kind != CONTINUATION {
@@ -255,7 +265,7 @@ impl Guard {
         }
         self.is_looked_at = match kind {
             SETTINGS => true,
-            HEADERS | CONTINUATION => self.payload.len() + len <= MOST_BLOCK,
+            HEADERS | CONTINUATION | PRIORITY_UPDATE => self.payload.len() + len <= MOST_BLOCK,
             _ => false,
         };
         Ok(())
@@ -309,12 +319,14 @@ impl Guard {
         }
         self.last = stream;
         self.open.insert(stream);
+        self.waiting.open(stream);
     }
 
     fn judge_payload(&mut self) -> Result<(), Code> {
         let Frame { kind, flags, .. } = self.frame;
         match kind {
             SETTINGS => return check_settings(&self.payload),
+            PRIORITY_UPDATE => return self.update_priority(),
             HEADERS => trim(flags, &mut self.payload),
             _ => {}
         }
@@ -324,14 +336,26 @@ impl Guard {
         if self.is_trailers {
             return if field_block::has_pseudo_field(&self.payload) { Err(Code::Protocol) } else { Ok(()) };
         }
-        if self.blocks.len() >= MOST_BLOCKS {
-            self.blocks.pop_front();
-        }
         let fragment = field_block::fragment(&self.payload);
         let block = Block { len: self.payload.len(), has_fragment: fragment != Fragment::None };
-        self.blocks.push_back((self.last, block));
+        self.waiting.set_block(self.last, block);
         // Nobody would see it in the blocks that refer to it.
         if fragment == Fragment::Kept { Err(Code::Protocol) } else { Ok(()) }
+    }
+
+    /// RFC 9218, section 7.1. Streams with even numbers would be ours to open, which nobody does.
+    fn update_priority(&mut self) -> Result<(), Code> {
+        let (stream, value) = self.payload.split_first_chunk().ok_or(Code::FrameSize)?;
+        let stream = u32::from_be_bytes(*stream) & MAX_WINDOW;
+        if stream.is_multiple_of(2) {
+            return Err(Code::Protocol);
+        }
+        self.waiting.set_priority(stream, Priority::parse(value), self.last);
+        Ok(())
+    }
+
+    const fn resets_too_much(&self) -> bool {
+        self.resets > self.most_resets
     }
 
     fn is_within_block(&self) -> bool {
@@ -346,7 +370,7 @@ impl Guard {
     }
 }
 
-/// RFC 9113, sections 6.3 to 6.9: frames of a fixed length.
+/// RFC 9113, sections 6.3 to 6.9, and RFC 9218, section 7.1: frames of a fixed or least length.
 fn check_length(kind: u8, flags: u8, len: usize) -> Result<(), Code> {
     let right = match kind {
         PRIORITY => len == 5,
@@ -355,6 +379,7 @@ fn check_length(kind: u8, flags: u8, len: usize) -> Result<(), Code> {
         SETTINGS => len.is_multiple_of(6),
         PING => len == 8,
         GOAWAY => len >= 8,
+        PRIORITY_UPDATE => len >= 4,
         _ => true,
     };
     if right { Ok(()) } else { Err(Code::FrameSize) }
@@ -525,8 +550,7 @@ mod tests {
         let long = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x82; 16_000]);
         assert_eq!(guard.inspect(&long), Ok(()));
         assert_eq!(guard.inspect(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x82])), Ok(()));
-        assert_eq!(guard.take_block(3).map(|block| block.len), Some(1));
-        assert!(guard.blocks.is_empty(), "nobody asks for stream 1 after stream 3");
+        assert_eq!(guard.take(3).block.map(|block| block.len), Some(1));
         assert!(guard.payload.capacity() <= KEPT);
     }
 
@@ -537,8 +561,8 @@ mod tests {
         let padded = [&[3, 0, 0, 0, 0, 7][..], &[0x82; 10], &[0; 3]].concat();
         let rest = frame(CONTINUATION, END_HEADERS, 1, &[0x82; 5]);
         assert_eq!(guard.inspect(&[frame(HEADERS, flags, 1, &padded), rest].concat()), Ok(()));
-        assert_eq!(guard.take_block(1).map(|block| block.len), Some(15));
-        assert_eq!(guard.take_block(1), None);
+        assert_eq!(guard.take(1).block.map(|block| block.len), Some(15));
+        assert_eq!(guard.take(1), Opening::default());
     }
 
     #[test]
@@ -566,6 +590,81 @@ mod tests {
         assert_eq!(at(6, &last[..11]), Some(4));
         assert_eq!(at(7, &last[11..]), None);
         assert_eq!(at(8, &frame(DATA, 0, 3, b"body")[..10]), None, "bodies have time-outs of their own");
+    }
+
+    fn update(stream: u32, value: &[u8]) -> Vec<u8> {
+        frame(PRIORITY_UPDATE, 0, 0, &[&stream.to_be_bytes()[..], value].concat())
+    }
+
+    #[test]
+    fn a_priority_is_heeded_until_its_stream_is_taken() {
+        let mut guard = greeted();
+        let request = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0x82]);
+        let urgency = |opening: Opening| opening.priority.map(|priority| priority.urgency);
+        let early = [update(1, b"u=6"), update(5, b"u=5"), update(3, b"u=1"), update(3, b"i")].concat();
+        assert_eq!(guard.inspect(&early), Ok(()));
+        assert_eq!(guard.inspect(&[request(3), request(7), update(7, b"u=7")].concat()), Ok(()));
+        assert_eq!(guard.take(3).priority, Some(Priority { urgency: 3, incremental: true }), "the last one");
+        assert_eq!(urgency(guard.take(7)), Some(7), "while it waits");
+        assert_eq!(guard.inspect(&[update(7, b"u=0"), request(9)].concat()), Ok(()));
+        assert_eq!(urgency(guard.take(7)), None);
+        assert_eq!(guard.take(9).priority, None);
+    }
+
+    #[test]
+    fn a_client_may_announce_some_priorities_and_no_more() {
+        let mut guard = greeted();
+        let stream = |number: u32| number * 2 + 1;
+        for number in 0..100 {
+            assert_eq!(guard.inspect(&update(stream(number), b"u=0")), Ok(()));
+        }
+        let heeded = (0..100).filter(|number| {
+            assert_eq!(guard.inspect(&frame(HEADERS, END_HEADERS, stream(*number), &[0x82])), Ok(()));
+            guard.take(stream(*number)).priority.is_some()
+        });
+        assert_eq!(heeded.collect::<Vec<_>>(), (36..100).collect::<Vec<_>>());
+    }
+
+    /// RFC 9218 7.1.
+    #[test]
+    fn a_priority_is_that_of_a_clients_stream_and_told_on_the_connection() {
+        let settings = frame(SETTINGS, 0, 0, &[]);
+        let wrong = |frame: Vec<u8>| judge(&[settings.clone(), frame]).unwrap_err();
+        assert_eq!(wrong(frame(PRIORITY_UPDATE, 0, 1, &[0, 0, 0, 1])), Code::Protocol);
+        assert_eq!(wrong(frame(PRIORITY_UPDATE, 0, 0, &[0, 0, 1])), Code::FrameSize);
+        assert_eq!(wrong(update(0, b"u=1")), Code::Protocol);
+        assert_eq!(wrong(update(2, b"u=1")), Code::Protocol);
+        assert_eq!(judge(&[settings.clone(), update(1 << 31 | 1, b"?\0\xff")]), Ok(()));
+        let many = update(1, b"u=1").repeat(CALM as usize + 1);
+        assert_eq!(judge(&[settings, many]), Err(Code::EnhanceYourCalm));
+    }
+
+    #[test]
+    fn what_was_refused_without_being_taken_is_told_once() {
+        let mut guard = greeted();
+        let request = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0x82]);
+        assert_eq!(guard.inspect(&[1, 3, 5, 7].map(request).concat()), Ok(()));
+        let reset = |stream, code| frame(RST_STREAM, 0, stream, &[0, 0, 0, code]);
+        let answer = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88]);
+        let sent = [answer, reset(1, 1), reset(3, 1), reset(5, 1), reset(7, 7)].concat();
+        assert_eq!(guard.note_sent(&sent), None);
+        assert!(guard.take(3).block.is_some(), "served all the same");
+        assert_eq!(guard.take_refused(), Some(EndReason::HeadTooLarge));
+        assert_eq!(guard.take_refused(), Some(EndReason::BadRequest));
+        assert_eq!(guard.take_refused(), None);
+    }
+
+    #[test]
+    fn what_there_is_too_much_of_has_a_name() {
+        let mut guard = greeted();
+        assert_eq!(guard.excess(), None);
+        (0..=MOST_RESETS).for_each(|_| guard.note_reset());
+        assert_eq!(guard.excess(), Some("streams that are reset"));
+        let _ = guard.inspect(&frame(PING, 0, 0, &[0; 8]).repeat(CALM as usize));
+        assert_eq!(guard.excess(), Some("frames that carry nothing"));
+        let mut guard = greeted();
+        assert!(guard.inspect(&frame(PING, 0, 0, &[0; 7])).is_err());
+        assert_eq!(guard.excess(), None);
     }
 
     #[test]

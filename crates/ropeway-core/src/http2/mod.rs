@@ -4,5 +4,7 @@ mod field_block;
 mod frames;
 mod guard;
 mod huffman;
+mod waiting;
 
-pub use guard::{Block, Code, Guard};
+pub use guard::{Code, Guard};
+pub use waiting::{Block, Opening};

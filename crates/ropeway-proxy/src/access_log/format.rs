@@ -47,6 +47,11 @@ pub(super) fn json(record: &Record<'_>, now: SystemTime, timestamp: &mut Timesta
     text(b",\"request_id\":", record.request_id, out);
     text(b",\"user_agent\":", record.user_agent, out);
     text(b",\"referer\":", record.referer, out);
+    if let Some(priority) = record.priority {
+        out.extend_from_slice(b",\"priority\":\"");
+        priority.write(out);
+        out.push(b'"');
+    }
     out.extend_from_slice(b"}\n");
 }
 

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::grpc::GrpcStatus;
+use ropeway_core::priority::Priority;
 
 pub use self::ring::{Closed, LogBatch, LogReceiver};
 pub(crate) use self::ring::{LogBuffer, LogSender, ring};
@@ -64,6 +65,8 @@ pub(crate) struct Record<'a> {
     pub request_id: &'a [u8],
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
+    /// What the client wishes, other than the default.
+    pub priority: Option<Priority>,
 }
 
 /// Names one request in logs, in headers and to the operator.

@@ -188,6 +188,7 @@ mod tests {
             request_id: b"id",
             referer: b"",
             user_agent: b"",
+            priority: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What an exchange leaves behind: counters, the health of its server, and a line in the log.
 
 use ropeway_core::health::FailureKind;
-use ropeway_core::http1::{Known, Version};
+use ropeway_core::http1::{Head, Known, Version};
+use ropeway_core::priority::Priority;
 
 use super::After;
 use super::failure::Failure;
@@ -132,6 +133,13 @@ fn log(
         request_id: sent_id.unwrap_or(&id),
         referer: request.head.get(Known::Referer).unwrap_or_default(),
         user_agent: request.head.get(Known::UserAgent).unwrap_or_default(),
+        priority: priority(&request.head),
     };
     worker.log.borrow_mut().record(target, &record, counters);
+}
+
+/// What the client wishes; nothing if that is what holds without a wish.
+fn priority(request: &Head) -> Option<Priority> {
+    let wish = request.get_all(Known::Priority).fold(Priority::default(), Priority::updated);
+    (wish != Priority::default()).then_some(wish)
 }

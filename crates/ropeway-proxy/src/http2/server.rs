@@ -1,5 +1,6 @@
 //! Requests that clients send by HTTP/2.
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -8,15 +9,17 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::Request;
+use http::{HeaderMap, HeaderValue, Request};
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::Progress;
 use ropeway_core::http2::Guard;
+use ropeway_core::priority::Priority;
 
 use super::liveness::Liveness;
 use super::stream::{Kind, Stream};
 use super::text;
 use super::transport::Transport;
+use crate::complaint::Complaint;
 use crate::connection::{Client, Farewell, refused};
 use crate::exchange::{self, After, Call, End, Exchange};
 use crate::link::Link;
@@ -108,10 +111,19 @@ impl Served {
             if worker.must_abort() {
                 return Poll::Ready(After::Close);
             }
-            match self.connection.poll_accept(cx) {
+            let accepted = self.connection.poll_accept(cx);
+            if !matches!(accepted, Poll::Ready(Some(Ok(_)))) {
+                while let Some(reason) = self.transport.take_refused() {
+                    note_refused(worker, client, reason);
+                }
+            }
+            match accepted {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(worker, client, request, respond),
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(client = %client.arrival.peer, %error, "HTTP/2 connection failed");
+                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+                        complain(worker, client, &error);
+                    }
                     return Poll::Ready(After::Linger);
                 }
                 Poll::Ready(None) => return Poll::Ready(After::Linger),
@@ -131,6 +143,9 @@ impl Served {
         self.quiet_since_ms = quiet_since_ms;
         if let Some(code) = self.transport.verdict().filter(|_| !self.is_condemned) {
             self.is_condemned = true;
+            if let Some(excess) = self.transport.excess() {
+                complain(worker, client, &format_args!("too many {excess}"));
+            }
             self.connection.abrupt_shutdown(Reason::from(code as u32));
         } else if !self.is_condemned && self.head_due(client).is_some_and(|due| client.slot.has_passed(due)) {
             self.is_condemned = true;
@@ -188,22 +203,25 @@ impl Served {
         mut respond: SendResponse<Bytes>,
     ) {
         let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, ());
+        let mut request = Request::from_parts(parts, ());
+        let opening = self.transport.take_opening(body.stream_id().as_u32());
+        if let Some(priority) = opening.priority {
+            set_priority(request.headers_mut(), priority);
+        }
         let protocol = request.extensions().get::<Protocol>().map(Protocol::as_str);
         let kind = if protocol.is_some() { Kind::Tunnel } else { Kind::Request };
         let head = &mut worker.scratch.borrow_mut().output;
         head.clear();
-        let block = self.transport.take_block(body.stream_id().as_u32());
-        let is_malformed = block.is_some_and(|block| block.has_fragment);
+        let is_malformed = opening.block.is_some_and(|block| block.has_fragment);
         if is_malformed || text::write_request(&request, protocol, WEBSOCKET_KEY, head).is_err() {
             respond.send_reset(Reason::PROTOCOL_ERROR);
-            client.count_end(EndReason::BadRequest);
+            note_refused(worker, client, EndReason::BadRequest);
             return;
         }
-        if block.is_some_and(|block| is_bomb(head.len(), block.len)) {
+        if opening.block.is_some_and(|block| is_bomb(head.len(), block.len)) {
             // Without an answer, which a client that opens no window would leave with us.
             respond.send_reset(Reason::ENHANCE_YOUR_CALM);
-            client.count_end(EndReason::HeadTooLarge);
+            note_refused(worker, client, EndReason::HeadTooLarge);
             return;
         }
         let has_body = !body.is_end_stream() && kind == Kind::Request;
@@ -220,6 +238,33 @@ impl Served {
 /// to the same entry many times.
 fn is_bomb(head: usize, block: usize) -> bool {
     head > TABLE_SIZE + EXPANSION * block
+}
+
+/// What a frame says counts instead of the field (RFC 9218, section 7).
+fn set_priority(fields: &mut HeaderMap, priority: Priority) {
+    let mut value = Vec::new();
+    priority.write(&mut value);
+    fields.remove("priority");
+    if !value.is_empty()
+        && let Ok(value) = HeaderValue::try_from(value)
+    {
+        fields.insert("priority", value);
+    }
+}
+
+/// Counts and logs a request that gets no exchange.
+fn note_refused(worker: &Rc<Worker>, client: &mut Client, reason: EndReason) {
+    let mut stream = client.for_stream(worker, Link::of_stream(Stream::closed()));
+    let mut exchange = stream.begin_exchange(worker, 0);
+    exchange::note_refused(worker, &mut stream, &mut exchange, End::new(reason, Stage::Receive));
+    worker.give_exchange(exchange);
+}
+
+/// Tells the operator of a client that does too much.
+fn complain(worker: &Worker, client: &Client, why: &dyn Display) {
+    let (peer, listener) = (client.arrival.peer, &client.listener.name);
+    let details = format_args!("ended the HTTP/2 connection of {peer} on listener {listener}: {why}");
+    worker.complain(Complaint::ClientHttp2, details);
 }
 
 /// One stream's exchange.

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use ropeway_core::http2::{Block, Code, Guard};
+use ropeway_core::end::EndReason;
+use ropeway_core::http2::{Code, Guard, Opening};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffers::Pending;
@@ -56,9 +57,14 @@ impl Transport {
         look(&self.0.borrow().link)
     }
 
-    /// The field block that opened a client's stream. To be asked in the order of streams.
-    pub fn take_block(&self, stream: u32) -> Option<Block> {
-        self.0.borrow_mut().guard.as_mut()?.take_block(stream)
+    /// How a client's stream was opened that is served from now on.
+    pub fn take_opening(&self, stream: u32) -> Opening {
+        self.0.borrow_mut().guard.as_mut().map(|guard| guard.take(stream)).unwrap_or_default()
+    }
+
+    /// Why the crate has refused a request, each once. To be asked when no stream is left to be served.
+    pub fn take_refused(&self) -> Option<EndReason> {
+        self.0.borrow_mut().guard.as_mut()?.take_refused()
     }
 
     /// Notes that a client has given a stream up.
@@ -71,6 +77,11 @@ impl Transport {
     /// Why a client's connection has to end, if it has to. Nothing more is heard from it then.
     pub fn verdict(&self) -> Option<Code> {
         self.0.borrow().guard.as_ref().and_then(Guard::verdict)
+    }
+
+    /// What a client does too much of, if that is the verdict.
+    pub fn excess(&self) -> Option<&'static str> {
+        self.0.borrow().guard.as_ref().and_then(Guard::excess)
     }
 
     /// The coarse time since which a client is sending the header of a frame, or a field block.

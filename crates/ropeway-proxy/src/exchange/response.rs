@@ -266,13 +266,7 @@ fn pass_on(
         None => sink_for(source, client, head.content_length(), modern),
     };
     let whole_request_sent = exchange.upload.is_done() && !exchange.upload_broken;
-    // Not all servers leave out what they announce to HEAD, and it may come when another waits for a response.
-    let end_is_certain = match source {
-        BodyFraming::None => !head.announces_content(),
-        BodyFraming::UntilClose => false,
-        _ => true,
-    };
-    exchange.keep_server = whole_request_sent && head.keep_alive() && end_is_certain;
+    exchange.keep_server = whole_request_sent && head.keep_alive() && leaves_nothing_behind(head, source);
     exchange.keep_client = whole_request_sent
         && client.may_continue(passage.worker)
         && exchange.request.keep_alive()
@@ -306,6 +300,16 @@ fn pass_on(
     // A body that is malformed from its first piece on is found out before anything is sent.
     exchange.committed = !matches!(sent, Err(PumpError::Malformed(_)));
     sent.map_err(|error| Failure::while_relaying(&error))
+}
+
+/// Whether the next bytes on the connection are those of another response. Not all servers leave out what they announce to
+/// HEAD, and it may come when somebody else waits for a response.
+fn leaves_nothing_behind(head: &ResponseHead, framing: BodyFraming) -> bool {
+    match framing {
+        BodyFraming::None => !head.announces_content(),
+        BodyFraming::UntilClose => false,
+        BodyFraming::Length(_) | BodyFraming::Chunked | BodyFraming::Stream => true,
+    }
 }
 
 /// What a client of HTTP/1 has to be told of whether its connection is kept (RFC 9112, section 9.3).

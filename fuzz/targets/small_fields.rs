@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ropeway_core::grpc::{
-    GrpcContentType, GrpcFlavour, GrpcStatus, read_message, read_timeout, write_message, write_timeout,
+    GrpcContentType, GrpcFlavour, GrpcStatus, read_timeout, write_message, write_timeout,
 };
 use ropeway_core::priority::Priority;
 
@@ -37,12 +37,9 @@ fn timeout(value: &[u8]) {
 }
 
 fn message(value: &[u8]) {
-    let (mut text, mut out, mut again) = (String::new(), Vec::new(), String::new());
-    read_message(value, &mut text);
-    write_message(&text, &mut out);
+    let mut out = Vec::new();
+    write_message(&String::from_utf8_lossy(value), &mut out);
     assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
-    read_message(&out, &mut again);
-    assert_eq!(again, text);
 }
 
 fn priority(value: &[u8]) {

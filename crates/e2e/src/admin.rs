@@ -102,11 +102,13 @@ impl Admin {
         parse_metrics(&self.get("/metrics").expect(200).text())
     }
 
-    /// The sum of all series of `name` that have these labels.
+    /// The sum of all series of `name`, which there must be, that have these labels.
     #[track_caller]
     #[must_use]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        sum(&self.metrics(), name, labels)
+        let text = self.get("/metrics").expect(200).text();
+        assert!(is_described(&text, name), "there is no metric {name}");
+        sum(&parse_metrics(&text), name, labels)
     }
 }
 
@@ -118,6 +120,15 @@ pub fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
         sample.name == name && labels.iter().all(has)
     });
     matching.map(|sample| sample.value).sum()
+}
+
+/// Whether a page says what this series is, with or without samples of it.
+fn is_described(page: &str, name: &str) -> bool {
+    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let suffixes = ["", "_total", "_bucket", "_sum", "_count"];
+    families
+        .into_iter()
+        .any(|family| name.strip_prefix(family).is_some_and(|suffix| suffixes.contains(&suffix)))
 }
 
 /// Parses the Prometheus text format strictly enough to notice a malformed line.
@@ -159,6 +170,13 @@ fn closing_quote(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_is_known_by_its_family() {
+        let page = "# TYPE a counter\n# TYPE b_seconds histogram\n";
+        assert!(["a", "a_total", "b_seconds_count"].iter().all(|name| is_described(page, name)));
+        assert!(!["aa", "a_totals", "b"].iter().any(|name| is_described(page, name)));
+    }
 
     #[test]
     fn metrics_are_parsed_with_their_labels() {

@@ -11,7 +11,7 @@ mod timeout;
 mod web;
 
 pub use content_type::{GrpcContentType, GrpcFlavour};
-pub use message::{read_message, write_message};
+pub use message::write_message;
 pub use status::GrpcStatus;
 pub use timeout::{read_timeout, write_timeout};
 pub use web::{GrpcWebDecoder, GrpcWebEncoder, GrpcWebError};

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::GrpcFlavour;
-use crate::end::EndReason;
 
 /// Bytes of base64 that stand for up to three.
 const QUANTUM: usize = 4;
@@ -98,12 +97,6 @@ pub enum GrpcWebError {
 }
 
 impl GrpcWebError {
-    /// How the exchange ends.
-    #[must_use]
-    pub const fn reason(self) -> EndReason {
-        EndReason::BadRequestBody
-    }
-
     /// What was wrong, in a few words.
     #[must_use]
     pub const fn detail(self) -> &'static str {

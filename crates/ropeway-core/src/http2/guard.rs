@@ -652,6 +652,10 @@ mod tests {
         assert_eq!(guard.take_refused(), Some(EndReason::HeadTooLarge));
         assert_eq!(guard.take_refused(), Some(EndReason::BadRequest));
         assert_eq!(guard.take_refused(), None);
+        let long = frame(HEADERS, END_HEADERS | END_STREAM, 9, &[0x82; MOST_BLOCK + 1]);
+        assert_eq!(guard.inspect(&long), Ok(()));
+        assert_eq!(guard.note_sent(&frame(HEADERS, END_HEADERS | END_STREAM, 9, &[0x88])), None);
+        assert_eq!(guard.take_refused(), Some(EndReason::HeadTooLarge), "not looked at");
     }
 
     #[test]

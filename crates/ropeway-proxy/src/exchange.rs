@@ -268,7 +268,7 @@ fn send(
     let whole = request::fetch_body(cx, worker, client, exchange)?;
     let output = &mut worker.scratch.borrow_mut().output;
     output.clear();
-    request::compose(output, exchange, client, asked.route, asked.server);
+    request::compose(output, worker, exchange, client, asked.route, asked.server);
     request::add_body(output, worker, client, exchange, whole)?;
     let link = exchange.server.as_mut().ok_or(Failure::unsent())?;
     link.begin_attempt();

@@ -3,7 +3,7 @@
 use ropeway_e2e::h2::frame::{LARGEST_WINDOW, code::*, data, goaway, headers, reset, setting, window_update};
 use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
-use ropeway_e2e::{Client, Lab, Running, eventually};
+use ropeway_e2e::{Client, Lab, Request, Running, eventually};
 
 /// A server that keeps no response waiting.
 pub const WIDE: [(u16, u32); 1] = [(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)];
@@ -226,6 +226,28 @@ mod refusals {
             connection.answer(stream, "at last");
             let _ = client.receive().expect(200).expect_body("at last");
         }
+    }
+
+    /// The client's time runs from its first word. A server that is asked later has less of it.
+    #[test]
+    fn every_attempt_at_a_call_tells_how_much_time_is_left() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        let caller = lab.client().field("Content-Type", "application/grpc").field("grpc-timeout", "1M");
+        let mut client = asks(&caller, "POST", "/lab.Lab/Echo", "");
+        let refused = connection.next_call();
+        let told = micros(&connection.whole(refused));
+        assert!(told < 60_000_000, "{told}");
+        connection.send(&[reset(refused, REFUSED_STREAM)]);
+        let (stream, request) = connection.next_request();
+        assert!(micros(&request) < told, "{told}");
+        connection.answer(stream, "");
+        let _ = client.receive().expect(200);
+    }
+
+    /// A minute fits into eight digits of microseconds.
+    fn micros(request: &Request) -> u64 {
+        let timeout = request.field("grpc-timeout").unwrap();
+        timeout.strip_suffix('u').unwrap().parse().unwrap()
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ropeway_core::end::{EndReason, Stage};
-use ropeway_core::grpc::{GrpcContentType, GrpcFlavour, GrpcStatus, read_timeout, write_message};
+use ropeway_core::grpc::{
+    GrpcContentType, GrpcFlavour, GrpcStatus, read_timeout, write_message, write_timeout,
+};
 use ropeway_core::http1::{BodyDecoder, BodyFraming, Head, Known, RequestHead, ResponseHead};
 
 use super::Step;
@@ -12,6 +14,7 @@ use super::state::{End, Exchange};
 use crate::connection::Client;
 use crate::grpc_web::Translation;
 use crate::snapshot::Route;
+use crate::worker::Worker;
 
 /// The field, and the trailer, that says how a call ended.
 const STATUS: &[u8] = b"grpc-status";
@@ -25,6 +28,8 @@ pub(crate) struct Call {
     pub flavour: GrpcFlavour,
     /// How it ended, once that is known.
     pub status: Option<GrpcStatus>,
+    /// How long all of it may take, where the server is to be told.
+    timeout: Option<Duration>,
     /// The Content-Type that the server is told, where gRPC-Web is translated for it.
     pub translated_type: Option<Vec<u8>>,
 }
@@ -38,7 +43,7 @@ impl Call {
     /// The call that a request with this Content-Type is.
     pub fn of_type(content_type: &[u8]) -> Option<Self> {
         let flavour = GrpcContentType::parse(content_type)?.flavour;
-        Some(Self { flavour, status: None, translated_type: None })
+        Some(Self { flavour, status: None, timeout: None, translated_type: None })
     }
 }
 
@@ -51,7 +56,8 @@ impl Call {
 pub(super) fn begin(client: &Client, exchange: &mut Exchange, route: &Route) -> Result<(), Failure> {
     let Some(call) = &mut exchange.call else { return Ok(()) };
     let head = &mut exchange.request.head;
-    if let Some(timeout) = shortest_timeout(head)? {
+    call.timeout = shortest_timeout(head)?;
+    if let Some(timeout) = call.timeout {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         client.slot.limit(client.slot.after(timeout_ms));
     }
@@ -69,6 +75,24 @@ fn shortest_timeout(head: &Head) -> Result<Option<Duration>, Failure> {
         let timeout = read_timeout(field.value).ok_or(Failure::known(malformed))?;
         Ok(Some(shortest.map_or(timeout, |shortest| shortest.min(timeout))))
     })
+}
+
+/// Takes the time out of the head, since it is less for every further attempt. Where the route has removed it, the server
+/// is told nothing.
+pub(super) fn take_timeout(exchange: &mut Exchange) {
+    let Some(call) = &mut exchange.call else { return };
+    let head = &mut exchange.request.head;
+    call.timeout = call.timeout.filter(|_| head.find(TIMEOUT).is_some());
+    head.remove_named(TIMEOUT);
+}
+
+/// Tells the server how much of the time is left.
+pub(super) fn write_time_left(out: &mut Vec<u8>, worker: &Worker, exchange: &Exchange) {
+    let Some(timeout) = exchange.call.as_ref().and_then(|call| call.timeout) else { return };
+    let passed = worker.shared.clock.now_us().saturating_sub(exchange.times.started);
+    out.extend_from_slice(b"grpc-timeout: ");
+    write_timeout(timeout.saturating_sub(Duration::from_micros(passed)), out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What translates the body of a request.

@@ -7,6 +7,7 @@ use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, FieldRef, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
 use super::failure::Failure;
+use super::grpc;
 use super::state::Exchange;
 use crate::buffers::HEAD_READ;
 use crate::connection::Client;
@@ -75,6 +76,7 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
         request.head.remove(Known::Host);
     }
     remove(&mut request.head, &route.request_edits);
+    grpc::take_timeout(exchange);
 }
 
 /// The largest head, by [`http2::charge`], that shares a connection of HTTP/2. Beyond its limits nginx ends the connection
@@ -96,6 +98,7 @@ pub(super) fn risks_connection(request: &RequestHead, client: &Client) -> bool {
 /// Writes the request head for `server`.
 pub(super) fn compose(
     out: &mut Vec<u8>,
+    worker: &Worker,
     exchange: &Exchange,
     client: &Client,
     route: &Route,
@@ -117,6 +120,7 @@ pub(super) fn compose(
             write_field(out, name, value.as_bytes());
         }
     }
+    grpc::write_time_left(out, worker, exchange);
     let translated_type = exchange.call.as_ref().and_then(|call| call.translated_type.as_ref());
     if let Some(content_type) = translated_type {
         write_field(out, b"Content-Type", content_type);

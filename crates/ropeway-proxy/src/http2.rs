@@ -16,4 +16,4 @@ mod transport;
 
 pub(crate) use self::broken::{Broken, name_of};
 pub(crate) use self::stream::Stream;
-pub(crate) use self::text::{charge, untranslatable};
+pub(crate) use self::text::{MOST_CHARGED, charge, untranslatable};

@@ -87,12 +87,20 @@ const LARGEST_SHARED: usize = 8 * 1024;
 /// Whether there are servers of HTTP/2 that end the connection over such a request, and not only its stream: for its size,
 /// or as nginx does for trailers, which have to be announced for that.
 pub(super) fn risks_connection(request: &RequestHead, client: &Client) -> bool {
-    let theirs = request.head.fields().map(|FieldRef { name, value, .. }| http2::charge(name, value));
+    if request.head.get(Known::Trailer).is_some() {
+        return true;
+    }
     let identity = client.identity.as_ref().filter(|_| writes_identity(client));
+    let fields = request.head.len() + 1;
+    let at_most = http2::MOST_CHARGED * request.head.bytes().len() + http2::charge(b"", b"") * fields;
+    if identity.is_none() && at_most <= LARGEST_SHARED {
+        return false;
+    }
+    let theirs = request.head.fields().map(|FieldRef { name, value, .. }| http2::charge(name, value));
     let ours = identity.into_iter().flat_map(|identity| identity.fields());
     let ours = ours.map(|(name, value)| http2::charge(name, value.as_bytes()));
     let size = http2::charge(b":path", request.target()) + theirs.chain(ours).sum::<usize>();
-    size > LARGEST_SHARED || request.head.get(Known::Trailer).is_some()
+    size > LARGEST_SHARED
 }
 
 /// Writes the request head for `server`.

@@ -28,6 +28,9 @@ pub(crate) fn untranslatable(error: &io::Error) -> Option<&'static str> {
     error.get_ref()?.downcast_ref().map(|what: &Untranslatable| what.0)
 }
 
+/// What [`charge`] takes for a byte at most.
+pub(crate) const MOST_CHARGED: usize = 4;
+
 /// How large servers may find a field: 32 bytes, as in RFC 9113, section 6.5.2, and what it says. Some go by what arrives,
 /// and the `h2` crate writes all text in the codes of RFC 7541, appendix B, of which those of rare characters are long.
 pub(crate) fn charge(name: &[u8], value: &[u8]) -> usize {
@@ -37,7 +40,7 @@ pub(crate) fn charge(name: &[u8], value: &[u8]) -> usize {
         b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' | b'~' => 2,
         b'\t' | b'\\' => 3,
         b' '..=b'~' => 1,
-        _ => 4,
+        _ => MOST_CHARGED,
     });
     32 + written.sum::<usize>()
 }

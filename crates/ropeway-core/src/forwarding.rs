@@ -213,17 +213,23 @@ fn first_believed(believed: Option<&Head>, known: Known) -> Option<&[u8]> {
 pub fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            for octet in [a, b, c] {
-                write_decimal(u64::from(octet), out);
-                out.push(b'.');
-            }
-            write_decimal(u64::from(d), out);
+            address.octets().into_iter().for_each(|octet| write_octet(octet, out));
+            out.pop();
         }
         IpAddr::V6(address) => {
             // Writing to memory cannot fail.
             let _ = write!(out, "{address}");
         }
+    }
+}
+
+/// Appends the decimal digits of an octet, and a dot.
+fn write_octet(octet: u8, out: &mut Vec<u8>) {
+    let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+    match octet {
+        0..10 => out.extend_from_slice(&[ones, b'.']),
+        10..100 => out.extend_from_slice(&[tens, ones, b'.']),
+        _ => out.extend_from_slice(&[hundreds, tens, ones, b'.']),
     }
 }
 

@@ -175,6 +175,15 @@ fn responses_get_via_with_the_version_of_the_server() {
     assert_eq!(out, b"Via: 1.0 ropeway\r\n");
 }
 
+#[test]
+fn every_octet_is_written_in_decimal() {
+    for octet in 0..=u8::MAX {
+        let (address, mut out) = (IpAddr::from([octet, 1, 10, octet]), Vec::new());
+        write_ip(address, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), address.to_string());
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
 

@@ -34,6 +34,9 @@ impl ConnectionOptions {
     /// More options than anyone has a use for.
     pub(super) fn read(head: &mut Head) -> Result<Self, &'static str> {
         let mut options = Self::default();
+        if !head.has_any(const { Known::set(&ALWAYS) }) {
+            return Ok(options);
+        }
         let mut hop_by_hop = ALWAYS.into_iter().fold(0, |set, known| set | head.indexes_of(known));
         let mut nominated = 0;
         for option in head.get_all(Known::Connection).flat_map(list_elements) {

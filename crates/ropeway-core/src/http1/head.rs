@@ -61,7 +61,9 @@ pub struct Head {
     received: usize,
     fields: Vec<Field>,
     first: [u8; Known::COUNT],
-    /// The known names that came more than once, as a set.
+    /// The known names that came, as a set.
+    present: u64,
+    /// Those that came more than once.
     repeated: u64,
     /// By field index: left out from now on.
     removed: u128,
@@ -86,6 +88,7 @@ impl Head {
             received: 0,
             fields: Vec::new(),
             first: [ABSENT; Known::COUNT],
+            present: 0,
             repeated: 0,
             removed: 0,
             hop_by_hop: 0,
@@ -99,6 +102,7 @@ impl Head {
         self.received = 0;
         self.fields.clear();
         self.first = [ABSENT; Known::COUNT];
+        self.present = 0;
         self.repeated = 0;
         self.removed = 0;
         self.hop_by_hop = 0;
@@ -121,7 +125,9 @@ impl Head {
     /// The values of all fields of this name that were not removed, in arrival order.
     pub fn get_all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
         let from = self.first_index(known).unwrap_or(self.fields.len());
-        self.fields_from(from).filter(move |field| field.known == known).map(|field| field.value)
+        let most = if self.is_repeated(known) { usize::MAX } else { 1 };
+        let fields = self.fields_from(from).filter(move |field| field.known == known);
+        fields.map(|field| field.value).take(most)
     }
 
     /// The value of the first field of any name, in any case, that was not removed.
@@ -265,6 +271,7 @@ impl Head {
                 self.repeated |= known.bit();
             }
         }
+        self.present |= known.bit();
         if verbatim {
             self.verbatim |= bit(index);
         }
@@ -284,6 +291,11 @@ impl Head {
             copy.make_ascii_lowercase();
         }
         Span::new(start, self.arena.len())
+    }
+
+    /// Whether one of the names in this set came, removed or not.
+    pub(super) const fn has_any(&self, set: u64) -> bool {
+        self.present & set != 0
     }
 
     /// Whether this name came more than once.

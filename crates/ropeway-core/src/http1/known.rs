@@ -106,6 +106,14 @@ impl Known {
         }
     }
 
+    /// A set of names.
+    pub(super) const fn set(names: &[Self]) -> u64 {
+        match names {
+            [] => 0,
+            [first, rest @ ..] => first.bit() | Self::set(rest),
+        }
+    }
+
     /// The bit of this name in a set of names.
     pub(super) const fn bit(self) -> u64 {
         1 << self as u8

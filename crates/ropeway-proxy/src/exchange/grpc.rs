@@ -120,6 +120,9 @@ fn take_content_type(head: &mut Head, flavour: GrpcFlavour) -> Option<Vec<u8>> {
 
 /// The failure of a call that takes longer than its client wants to wait.
 pub(super) fn overdue(client: &Client, step: Step) -> Option<Failure> {
+    if !client.slot.is_beyond_limit() {
+        return None;
+    }
     let stage = match step {
         Step::Pick => Stage::Pick,
         Step::Connect => Stage::Connect,
@@ -127,7 +130,7 @@ pub(super) fn overdue(client: &Client, step: Step) -> Option<Failure> {
         Step::Relay => Stage::Relay,
         _ => return None,
     };
-    client.slot.is_beyond_limit().then_some(Failure::local(EndReason::DeadlineExceeded, stage))
+    Some(Failure::local(EndReason::DeadlineExceeded, stage))
 }
 
 /// Notes the status of a response that is no more than its head. What is no answer of gRPC has the status that clients

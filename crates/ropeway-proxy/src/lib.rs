@@ -34,4 +34,5 @@ mod sys;
 pub mod tls;
 mod tunnel;
 pub mod upstream;
+mod uptake;
 mod worker;

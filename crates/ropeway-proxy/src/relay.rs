@@ -5,11 +5,12 @@ use std::task::{Context, Poll};
 
 use ropeway_core::grpc::GrpcWebError;
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits, Head};
-use ropeway_core::rate::MinRate;
 
 use crate::buffers::{BODY_READ, BufferPool, PIECE_READ};
+use crate::deadline::TICK_MS;
 use crate::grpc_web::Translation;
 use crate::link::Link;
+use crate::uptake::{Patience, Uptake};
 use crate::worker::Worker;
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
@@ -41,9 +42,9 @@ pub(crate) struct Pump {
     /// Bytes to be read by the next call.
     appetite: usize,
     waiting: Waiting,
-    waiting_since_ms: u64,
+    source_since_ms: u64,
     source_waited_ms: u64,
-    sink_waited_ms: u64,
+    uptake: Uptake,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +76,6 @@ pub(crate) enum Late {
     Sink,
 }
 
-/// How long a pump may wait for one of its ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub idle_ms: u64,
-    pub min_rate: Option<MinRate>,
-}
-
 /// A source that fills its reads is read in larger ones, as far as the sink takes them: what it leaves would have to be
 /// kept, and slow readers may be many.
 fn appetite_for(sink: &Link) -> usize {
@@ -108,9 +102,9 @@ impl Pump {
             room: u64::MAX,
             appetite: PIECE_READ,
             waiting: Waiting::Nothing,
-            waiting_since_ms: 0,
+            source_since_ms: 0,
             source_waited_ms: 0,
-            sink_waited_ms: 0,
+            uptake: Uptake::new(),
         }
     }
 
@@ -336,18 +330,30 @@ impl Pump {
         Ok(used)
     }
 
-    /// When the pump has waited too long, and for which end; `None` while it does not wait.
+    /// When the pump has waited too long, and for which end; `None` while it does not wait. Of a sink that is only so if
+    /// [`Self::look`] does not know better.
     pub fn deadline(&self, source: Patience, sink: Patience) -> Option<(u64, Late)> {
-        let (patience, waited_ms, late) = match self.waiting {
-            Waiting::Nothing => return None,
-            Waiting::Source => (source, self.source_waited_ms, Late::Source),
-            Waiting::Sink => (sink, self.sink_waited_ms, Late::Sink),
-        };
-        let since_ms = self.waiting_since_ms;
+        match self.waiting {
+            Waiting::Nothing => None,
+            Waiting::Source => Some((self.source_due_ms(source), Late::Source)),
+            Waiting::Sink => Some((self.uptake.due_ms(sink), Late::Sink)),
+        }
+    }
+
+    fn source_due_ms(&self, patience: Patience) -> u64 {
+        let since_ms = self.source_since_ms;
         let idle_at = since_ms.saturating_add(patience.idle_ms);
-        let rate_at =
-            patience.min_rate.map_or(u64::MAX, |rate| rate.deadline_ms(since_ms, self.moved, waited_ms));
-        Some((idle_at.min(rate_at), late))
+        let rate_at = patience
+            .min_rate
+            .map_or(u64::MAX, |rate| rate.deadline_ms(since_ms, self.moved, self.source_waited_ms));
+        idle_at.min(rate_at).saturating_add(TICK_MS)
+    }
+
+    /// Looks what the sink has taken, of that which was sent after the first `sent_before` bytes. Asks the kernel.
+    pub fn look(&mut self, now_ms: u64, sink: &Link, sent_before: u64) {
+        if self.waiting == Waiting::Sink {
+            self.uptake.look(now_ms, sink, sent_before);
+        }
     }
 
     fn count(&mut self, len: usize) -> Result<(), PumpError> {
@@ -394,18 +400,23 @@ impl Pump {
         if self.waiting != end {
             self.settle(worker);
             self.waiting = end;
-            self.waiting_since_ms = worker.deadlines.now_ms();
+            let now_ms = worker.deadlines.now_ms();
+            match end {
+                Waiting::Nothing => {}
+                Waiting::Source => self.source_since_ms = now_ms,
+                Waiting::Sink => self.uptake.begin(now_ms),
+            }
         }
         Poll::Pending
     }
 
     /// Adds the wait that is over to what its end has cost so far.
     fn settle(&mut self, worker: &Worker) {
-        let waited_ms = worker.deadlines.now_ms().saturating_sub(self.waiting_since_ms);
+        let now_ms = worker.deadlines.now_ms();
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing => {}
-            Waiting::Source => self.source_waited_ms += waited_ms,
-            Waiting::Sink => self.sink_waited_ms += waited_ms,
+            Waiting::Source => self.source_waited_ms += now_ms.saturating_sub(self.source_since_ms),
+            Waiting::Sink => self.uptake.end(now_ms),
         }
     }
 }

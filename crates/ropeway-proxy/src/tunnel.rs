@@ -6,6 +6,7 @@ use ropeway_core::end::EndReason;
 
 use crate::buffers::PIECE_READ;
 use crate::connection::Client;
+use crate::deadline::TICK_MS;
 use crate::link::Link;
 use crate::worker::Worker;
 
@@ -54,7 +55,7 @@ impl Tunnel {
         if client.link.received + server.received != before {
             self.last_byte_ms = now_ms;
         }
-        let due = self.last_byte_ms.saturating_add(self.idle_ms);
+        let due = self.last_byte_ms.saturating_add(self.idle_ms).saturating_add(TICK_MS);
         if client.slot.has_passed(due) {
             return Poll::Ready(EndReason::TunnelTimeout);
         }

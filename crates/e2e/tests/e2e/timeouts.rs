@@ -170,13 +170,56 @@ fn a_server_that_does_not_accept_costs_no_request_when_there_is_another() {
 
 #[test]
 fn a_client_that_reads_nothing_is_given_up() {
+    let lab = Lab::new().origin(endless()).with("timeout = { send_idle = \"300ms\" }", "", "").start();
+    let mut connection = lab.client().receive_buffer(4096).connect();
+    connection.send_get("/");
+    ropeway_e2e::eventually("the origin is released", || {
+        (lab.origin(1).count() == 1 && lab.origin(1).open_connections() == 0).then_some(())
+    });
+    assert!(connection.try_receive("GET").is_err(), "the response cannot be whole");
+}
+
+/// The clock of deadlines is coarse: it must err to the side of the client. A busy machine only makes it later.
+#[test]
+fn a_body_is_waited_for_no_less_than_its_time() {
+    let lab = Lab::new().origins(1).with("timeout = { body_idle = \"200ms\" }", "", "").start();
+    for _ in 0..5 {
+        let mut connection = lab.client().connect();
+        let begun = std::time::Instant::now();
+        connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+        let _ = connection.receive().expect(408);
+        let waited = begun.elapsed();
+        assert!(waited >= std::time::Duration::from_millis(200), "given up after {waited:?}");
+    }
+}
+
+/// A socket becomes writable once a third of its buffer is free, and that may take a slow reader longer than it may be
+/// idle.
+#[test]
+fn a_client_that_reads_slowly_is_not_taken_for_an_idle_one() {
     let lab = Lab::new()
-        .origin(Origin::scripted(|peer| {
-            let _ = peer.request();
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-            while peer.send([0; 65_536]) {}
-        }))
-        .with("timeout = { send_idle = \"300ms\" }", "", "")
+        .origin(endless())
+        .with("timeout = { send_idle = \"1500ms\", min_rate = 1000, min_rate_grace = \"500ms\" }", "", "")
+        .start();
+    let mut connection = lab.client().receive_buffer(65_536).connect();
+    connection.send_get("/");
+    let uptime = || lab.admin().status()["uptime_seconds"].as_f64().unwrap();
+    let begun = uptime();
+    ropeway_e2e::eventually("several idle times pass", || {
+        let mut some = [0; 2_000];
+        let count = std::io::Read::read(&mut connection.wire.stream(), &mut some).unwrap();
+        assert!(count > 0, "the response is cut off");
+        (uptime() - begun > 5.0).then_some(())
+    });
+    assert_eq!(lab.origin(1).open_connections(), 1, "the client is given up: {}", lab.admin().status());
+}
+
+/// What waits in the buffers of the proxy's system was not taken by anybody.
+#[test]
+fn the_rate_of_a_client_is_that_of_what_it_took() {
+    let lab = Lab::new()
+        .origin(endless())
+        .with("timeout = { send_idle = \"10m\", min_rate = 20000, min_rate_grace = \"500ms\" }", "", "")
         .start();
     let mut connection = lab.client().receive_buffer(4096).connect();
     connection.send_get("/");
@@ -184,6 +227,15 @@ fn a_client_that_reads_nothing_is_given_up() {
         (lab.origin(1).count() == 1 && lab.origin(1).open_connections() == 0).then_some(())
     });
     assert!(connection.try_receive("GET").is_err(), "the response cannot be whole");
+}
+
+/// An origin with more to say than any buffer holds.
+fn endless() -> Origin {
+    Origin::scripted(|peer| {
+        let _ = peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        while peer.send([0; 65_536]) {}
+    })
 }
 
 #[test]

@@ -7,9 +7,10 @@ use ropeway_core::http1::Method;
 
 use super::grpc;
 use super::state::{End, Exchange};
-use super::{After, Step};
+use super::{After, Step, wait};
 use crate::connection::Client;
 use crate::local_response;
+use crate::uptake::Uptake;
 use crate::worker::Worker;
 
 /// What becomes of the connection after a response that was passed on whole.
@@ -38,7 +39,8 @@ pub(super) fn failed(
     exchange.end = end;
     client.slot.unlimit();
     grpc::note_end(exchange, end);
-    exchange.times.respond_by_ms = client.slot.after(client.listener.timeouts.send_idle_ms);
+    exchange.answer = Uptake::new();
+    exchange.answer.begin(client.slot.now_ms());
     let nobody_listens = end.reason.status() == 499;
     if exchange.committed {
         let told = !nobody_listens && grpc::end_with_trailers(client, exchange);
@@ -79,20 +81,28 @@ pub(super) fn flush(
     cx: &mut Context<'_>,
     worker: &Worker,
     client: &mut Client,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Poll<After> {
     match client.link.poll_flush(cx, &worker.buffers) {
         Poll::Ready(Ok(())) if exchange.keep_client => Poll::Ready(After::Keep),
         Poll::Ready(Ok(())) => Poll::Ready(After::Linger),
         Poll::Ready(Err(_)) => Poll::Ready(After::Close),
-        Poll::Pending if client.slot.has_passed(exchange.times.respond_by_ms) || worker.must_abort() => {
-            Poll::Ready(After::Close)
-        }
-        Poll::Pending => {
-            client.slot.arm(exchange.times.respond_by_ms);
-            Poll::Pending
-        }
+        Poll::Pending if worker.must_abort() => Poll::Ready(After::Close),
+        Poll::Pending => wait_for_client(client, exchange),
     }
+}
+
+fn wait_for_client(client: &Client, exchange: &mut Exchange) -> Poll<After> {
+    let patience = wait::to_client(client);
+    if client.slot.has_passed(exchange.answer.due_ms(patience)) {
+        exchange.answer.look(client.slot.now_ms(), &client.link, exchange.sent_before);
+    }
+    let due = exchange.answer.due_ms(patience);
+    if client.slot.has_passed(due) {
+        return Poll::Ready(After::Close);
+    }
+    client.slot.arm(due);
+    Poll::Pending
 }
 
 /// The client must see that the response is incomplete: the connection ends before the length that was promised, or,

@@ -19,6 +19,7 @@ use crate::relay::Pump;
 use crate::snapshot::Route;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Server, Upstream};
+use crate::uptake::Uptake;
 use crate::worker::{View, Worker};
 
 /// Most servers that one request is tried on.
@@ -92,6 +93,8 @@ pub(crate) struct Exchange {
     pub retries: u8,
     pub upload: Pump,
     pub download: Pump,
+    /// How a response of our own is taken.
+    pub answer: Uptake,
     /// Whether the server is asked by a stream.
     pub to_stream: bool,
     /// Whether nothing else may be on the connection to that server.
@@ -189,6 +192,7 @@ impl Default for Exchange {
             retries: 0,
             upload: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
             download: Pump::new(BodyFraming::None, BodyFraming::None, &limits),
+            answer: Uptake::new(),
             to_stream: false,
             alone: false,
             held: 0,
@@ -240,6 +244,7 @@ impl Exchange {
             retries,
             upload: _,
             download: _,
+            answer: _,
             to_stream: _,
             alone: _,
             held,

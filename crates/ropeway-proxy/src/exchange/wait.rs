@@ -11,8 +11,9 @@ use super::state::Exchange;
 use crate::connection::Client;
 use crate::deadline::TICK_MS;
 use crate::pool::ServerLink;
-use crate::relay::{Late, Patience};
+use crate::relay::Late;
 use crate::snapshot::Route;
+use crate::uptake::Patience;
 use crate::worker::Worker;
 
 /// Starts the clock of the response: the request is on its way.
@@ -26,27 +27,32 @@ pub(super) fn begin_response(worker: &Worker, route: &Route, exchange: &mut Exch
 pub(super) fn for_response(
     worker: &Worker,
     client: &Client,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     server: &ServerLink,
 ) -> Poll<Result<Next, Failure>> {
     if worker.must_abort() {
         return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Send)));
     }
+    let (from, to) = (from_client(client), to_server(exchange));
     let uploading = !exchange.upload_is_over(&server.link);
-    let due = if uploading {
-        exchange.upload.deadline(from_client(client), to_server(exchange)).map_or(u64::MAX, |(at, _)| at)
-    } else {
-        exchange.times.respond_by_ms
+    let mut due = if uploading { exchange.upload.deadline(from, to) } else { None };
+    if is_due(client, due, Late::Sink) {
+        exchange.upload.look(client.slot.now_ms(), &server.link, 0);
+        due = exchange.upload.deadline(from, to);
+    }
+    let due_ms = match due {
+        Some((at, _)) => at,
+        None if uploading => u64::MAX,
+        None => exchange.times.respond_by_ms,
     };
-    if !client.slot.has_passed(due) {
-        client.wait_until(due);
+    if !client.slot.has_passed(due_ms) {
+        client.wait_until(due_ms);
         return Poll::Pending;
     }
-    let late = exchange.upload.deadline(from_client(client), to_server(exchange));
-    Poll::Ready(Err(match late {
-        Some((_, Late::Source)) if uploading => Failure::local(EndReason::BodyTimeout, Stage::Send),
-        Some((_, Late::Sink)) if uploading => Failure::late_server(EndReason::SendTimeout, Stage::Send),
-        _ => Failure::late_server(EndReason::ResponseTimeout, Stage::Send),
+    Poll::Ready(Err(match due {
+        Some((_, Late::Source)) => Failure::local(EndReason::BodyTimeout, Stage::Send),
+        Some((_, Late::Sink)) => Failure::late_server(EndReason::SendTimeout, Stage::Send),
+        None => Failure::late_server(EndReason::ResponseTimeout, Stage::Send),
     }))
 }
 
@@ -54,14 +60,18 @@ pub(super) fn for_response(
 pub(super) fn for_relay(
     worker: &Worker,
     client: &Client,
-    exchange: &Exchange,
+    exchange: &mut Exchange,
 ) -> Poll<Result<Step, Failure>> {
     if worker.must_abort() {
         return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Relay)));
     }
-    let Some((due, late)) = exchange.download.deadline(to_server(exchange), to_client(client)) else {
-        return Poll::Pending;
-    };
+    let (from, to) = (to_server(exchange), to_client(client));
+    let mut due = exchange.download.deadline(from, to);
+    if is_due(client, due, Late::Sink) {
+        exchange.download.look(client.slot.now_ms(), &client.link, exchange.sent_before);
+        due = exchange.download.deadline(from, to);
+    }
+    let Some((due, late)) = due else { return Poll::Pending };
     if !client.slot.has_passed(due) {
         client.wait_until(due);
         return Poll::Pending;
@@ -72,12 +82,17 @@ pub(super) fn for_relay(
     }))
 }
 
+/// Whether a deadline has come, and is one of this end.
+fn is_due(client: &Client, deadline: Option<(u64, Late)>, end: Late) -> bool {
+    deadline.is_some_and(|(at, late)| late == end && client.slot.has_passed(at))
+}
+
 fn from_client(client: &Client) -> Patience {
     let timeouts = &client.listener.timeouts;
     Patience { idle_ms: timeouts.body_idle_ms, min_rate: timeouts.min_rate }
 }
 
-fn to_client(client: &Client) -> Patience {
+pub(super) fn to_client(client: &Client) -> Patience {
     let timeouts = &client.listener.timeouts;
     Patience { idle_ms: timeouts.send_idle_ms, min_rate: timeouts.min_rate }
 }

@@ -245,6 +245,12 @@ impl Control {
     pub fn access_log_losses(&self) -> Losses {
         self.logs.losses()
     }
+
+    /// Messages of the process's own log that were dropped because standard error did not take them in time.
+    #[must_use]
+    pub fn dropped_messages(&self) -> u64 {
+        self.logs.dropped_messages()
+    }
 }
 
 /// Changes.
@@ -499,10 +505,10 @@ impl Control {
         self.runtime.drain();
     }
 
-    /// Closes what is left, and writes the rest of the logs.
+    /// Closes what is left, and writes the rest of the access log.
     pub(crate) fn finish(&self) {
         self.runtime.abort();
-        self.logs.finish();
+        self.logs.finish(|| self.runtime.worker_counters().sum(|worker| worker.log_written.get()));
     }
 
     pub(crate) fn current(&self) -> &Current {

@@ -7,8 +7,12 @@ use std::time::Duration;
 use ropeway_config::schema::{self, AccessLog as AccessLogTable, LogLevel, LogOutput};
 use ropeway_config::{Diagnostic, Diagnostics};
 use ropeway_proxy::access_log::{LogBatch, LogReceiver};
+use rustix::io::Errno;
 
 use crate::log::{AccessLog, BatchSource, Destination, Format, Losses, ProcessLog, Sink};
+
+/// How long each of the logs may take to be written when everything else has ended.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The process's own log and the access log.
 #[derive(Debug)]
@@ -66,10 +70,19 @@ impl Logs {
         self.access().as_ref().map(AccessLog::losses).unwrap_or_default()
     }
 
-    /// Writes what is left, and ends.
-    pub(crate) fn finish(&self) {
-        let access = self.access().take();
-        drop(access);
+    /// Messages of the process's own log that were dropped.
+    pub(crate) fn dropped_messages(&self) -> u64 {
+        self.process.as_ref().map(ProcessLog::dropped).unwrap_or_default()
+    }
+
+    /// Writes what is left of the access log and ends it, at most within [`LAST_WORDS`]. Says how many records are
+    /// lost if that was not enough; `handed_over` are all that workers handed over since the start.
+    pub(crate) fn finish(&self, handed_over: impl FnOnce() -> u64) {
+        let Some(access) = self.access().take() else { return };
+        if let Err(stalled) = access.finish(LAST_WORDS) {
+            let lost = handed_over().saturating_sub(stalled.settled);
+            tracing::error!(lost, "the access log took no more records in time: those that waited are lost");
+        }
     }
 
     fn access(&self) -> MutexGuard<'_, Option<AccessLog>> {
@@ -102,6 +115,9 @@ fn unwritable(access: &AccessLogTable, file: &Destination, error: &io::Error) ->
         io::ErrorKind::NotFound => "create the directory, or name a file in another",
         io::ErrorKind::PermissionDenied => "let the user that runs ropeway write there, or name another file",
         io::ErrorKind::IsADirectory => "name a file in this directory",
+        _ if Errno::from_io_error(error) == Some(Errno::NXIO) => {
+            "a pipe has to have a reader first: start what reads it, or name a file"
+        }
         _ => "name another file, or `stdout`",
     };
     Diagnostic::error("unwritable-log", &access.output.place, message).help(help)

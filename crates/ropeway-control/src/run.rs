@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::control::{Control, StartInput};
-use crate::signals::{Request, Signals};
+use crate::log::ProcessLog;
+use crate::signals::{self, Request, Signals};
 use crate::{admin, logs, ticker, tls};
 
 /// Exit code for a wrong configuration, as for a wrong command line.
@@ -30,6 +31,9 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// How long connections and tasks may take to end once they were told to.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long the process may take to end in good order after a second signal.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -102,7 +106,7 @@ impl StartError {
 /// Runs the proxy until a signal ends it. Messages go to standard error.
 ///
 /// SIGTERM and SIGINT stop accepting and wait for what is under way, at most for `shutdown.drain_timeout`; a second
-/// one does not wait. SIGHUP reads the file again. SIGUSR1 opens log files again.
+/// one does not wait, and ends the process within a second whatever it is doing. SIGHUP reads the file again. SIGUSR1 opens log files again.
 ///
 /// Exit codes: 0 after a signal, also if the drain ran out of time; 1 when the process could not start, or when a
 /// second signal cut the drain short; 2 when the configuration is wrong.
@@ -123,6 +127,18 @@ fn try_run(options: RunOptions) -> Result<ExitCode, StartError> {
     let (config, warnings) = load(&options.source)?;
     let process_log = logs::install(&config.log);
     report(&warnings);
+    let outcome = live(config, options, process_log.clone());
+    if let Some(log) = process_log {
+        log.flush(logs::LAST_WORDS);
+    }
+    outcome
+}
+
+fn live(
+    config: Config,
+    options: RunOptions,
+    process_log: Option<ProcessLog>,
+) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("ropeway-control")
@@ -157,6 +173,7 @@ pub(crate) fn report(warnings: &[Diagnostic]) {
 async fn serve(input: StartInput, on_start: Option<OnStart>) -> Result<(Arc<Control>, ExitCode), StartError> {
     // Before anything is started: from here on a signal is a request and no longer the end.
     let mut signals = Signals::listen().map_err(StartError::System)?;
+    signals::end_after_second_stop(HURRY).map_err(StartError::System)?;
     let admin = bind_admin(&input.config).await?;
     let control = Control::start(input)?;
     tokio::spawn(ticker::run(Arc::downgrade(&control)));

@@ -1,7 +1,9 @@
 //! The signals that an operator, a shell or a service manager sends.
 
 use std::io;
+use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -44,4 +46,26 @@ impl Signals {
             _ = self.user1.recv() => Request::ReopenLogs,
         }
     }
+}
+
+/// Ends the process with exit code 1, `grace` after the second signal to stop: whatever the rest of it waits for then, be
+/// it a disk, does not keep it.
+///
+/// # Errors
+/// When the thread that sees to it cannot be started.
+pub(crate) fn end_after_second_stop(grace: Duration) -> io::Result<()> {
+    // A runtime of its own: the threads of the other may be what hangs.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let watch = async move {
+        for _ in 0..2 {
+            while signals.next().await != Request::Stop {}
+        }
+        tokio::time::sleep(grace).await;
+    };
+    let end = move || {
+        runtime.block_on(watch);
+        std::process::exit(1);
+    };
+    std::thread::Builder::new().name("ropeway-signals".to_owned()).spawn(end).map(drop)
 }

@@ -26,6 +26,7 @@ fn scrape(control: &Control) -> Scrape {
         uptime: control.uptime(),
         ready: control.is_ready(),
         log_lost: control.access_log_losses().lines,
+        messages_dropped: control.dropped_messages(),
         last_reload_ok: control.last_reload_ok(),
         loaded_at: control.loaded_at(),
         process: ProcessFacts::read(),

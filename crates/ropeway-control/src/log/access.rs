@@ -8,12 +8,13 @@ use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::report_gate::ReportGate;
-use super::sink::{Lost, Sink};
+use super::sink::{Lost, Sink, count_lines};
 
 /// How long a request to reopen or stop may go unnoticed.
 const WAIT: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ pub trait BatchSource: Send + 'static {
     fn receive(&self, timeout: Duration) -> Option<(u64, Self::Batch)>;
 }
 
-/// The running writer of access records. Dropping it writes what was already handed over, and ends the thread.
+/// The running writer of access records. [`Self::finish`] ends it; dropping it does not wait for the end.
 #[derive(Debug)]
 pub struct AccessLog {
     shared: Arc<Shared>,
@@ -37,6 +38,8 @@ pub struct AccessLog {
     /// The number of the destination that was turned to last.
     destination: AtomicU64,
     thread: Option<JoinHandle<()>>,
+    /// Closed when the thread ends.
+    ended: Receiver<()>,
 }
 
 /// Records that reached the writer but not the destination.
@@ -48,12 +51,22 @@ pub struct Losses {
     pub failing: bool,
 }
 
+/// The destination did not take everything in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// Lines that were written, or dropped and counted in [`Losses`], since the start of the process. All others that were
+    /// handed over are lost.
+    pub settled: u64,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     orders: Mutex<Orders>,
     /// Tells the thread to look at `orders`, so that it does not take the lock for every batch.
     ordered: AtomicBool,
     stop: AtomicBool,
+    /// Lines that were written or lost.
+    settled: AtomicU64,
     lost_lines: AtomicU64,
     failing: AtomicBool,
 }
@@ -87,10 +100,11 @@ impl AccessLog {
             gate: ReportGate::new(REPORT_INTERVAL),
             shared: Arc::clone(&shared),
         };
-        let thread =
-            std::thread::Builder::new().name("ropeway-log".to_owned()).spawn(move || writer.run(&source))?;
+        let (running, ended) = channel();
+        let builder = std::thread::Builder::new().name("ropeway-log".to_owned());
+        let thread = builder.spawn(move || writer.run(&source, &running))?;
         let [announced, destination] = [const { AtomicU64::new(0) }; 2];
-        Ok(Self { shared, announced, destination, thread: Some(thread) })
+        Ok(Self { shared, announced, destination, thread: Some(thread), ended })
     }
 
     /// Closes the file and opens it again by its name, after it was rotated. Takes effect within 100 ms.
@@ -125,6 +139,21 @@ impl AccessLog {
         Losses { lines: self.shared.lost_lines.load(Relaxed), failing: self.shared.failing.load(Relaxed) }
     }
 
+    /// Writes what was already handed over and ends the thread, if the destination takes it within `patience`.
+    ///
+    /// # Errors
+    /// [`Stalled`] when it does not. The thread then waits on, until the process ends.
+    pub fn finish(mut self, patience: Duration) -> Result<(), Stalled> {
+        self.shared.stop.store(true, Release);
+        if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            return Err(Stalled { settled: self.shared.settled.load(Acquire) });
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes the access log panicked");
+        }
+        Ok(())
+    }
+
     fn order(&self, change: impl FnOnce(&mut Orders)) {
         change(&mut self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.ordered.store(true, Release);
@@ -134,11 +163,6 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.shared.stop.store(true, Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes the access log panicked");
-        }
     }
 }
 
@@ -153,7 +177,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, source: &impl BatchSource) {
+    /// `_running` is dropped when this ends, in whatever way.
+    fn run(mut self, source: &impl BatchSource, _running: &Sender<()>) {
         self.open();
         loop {
             // Read before receiving: what was handed over before the order to stop is still written.
@@ -213,6 +238,7 @@ impl Writer {
             Ok(()) => self.succeeded(),
             Err(lost) => self.failed(&lost),
         }
+        self.shared.settled.fetch_add(count_lines(lines), Release);
     }
 
     fn succeeded(&mut self) {
@@ -246,6 +272,8 @@ mod tests {
     use crate::log::Destination;
     use crate::log::test_directory::TestDirectory;
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     struct Queue(mpsc::Receiver<(u64, Vec<u8>)>);
 
     impl BatchSource for Queue {
@@ -268,7 +296,7 @@ mod tests {
     fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         let start = Instant::now();
         while !condition() {
-            assert!(start.elapsed() < Duration::from_secs(20), "never happened: {what}");
+            assert!(start.elapsed() < PATIENCE, "never happened: {what}");
             std::thread::yield_now();
         }
     }
@@ -285,7 +313,7 @@ mod tests {
         for number in 0..1000 {
             sender.send((0, format!("line {number}\n").into_bytes())).unwrap();
         }
-        drop(log);
+        log.finish(PATIENCE).unwrap();
         assert_eq!(text(&path).lines().count(), 1000);
     }
 
@@ -300,7 +328,7 @@ mod tests {
         log.reopen();
         wait_until("the file is opened by its name", || path.exists());
         sender.send((0, b"after\n".to_vec())).unwrap();
-        drop(log);
+        log.finish(PATIENCE).unwrap();
         assert_eq!((text(&moved), text(&path)), ("before\n".to_owned(), "after\n".to_owned()));
     }
 
@@ -328,7 +356,7 @@ mod tests {
         log.turn_to(log.expect(sink(&second)));
         wait_until("the second file is opened", || second.exists());
         sender.send((1, b"two\n".to_vec())).unwrap();
-        drop(log);
+        log.finish(PATIENCE).unwrap();
         assert_eq!((text(&first), text(&second)), ("one\n".to_owned(), "two\n".to_owned()));
     }
 
@@ -344,8 +372,22 @@ mod tests {
         log.turn_to(1);
         assert_eq!((log.destination(), log.expect(sink(&paths[2]))), (1, 2));
         sender.send((1, b"still\n".to_vec())).unwrap();
-        drop(log);
+        log.finish(PATIENCE).unwrap();
         let texts = paths.each_ref().map(|path| text(path));
         assert_eq!(texts, ["late\n", "early\nstill\n", ""]);
+    }
+
+    #[test]
+    fn a_destination_that_takes_nothing_does_not_hold_up_the_end() {
+        let directory = TestDirectory::new();
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (sender, log) = start(&path);
+        sender.send((0, b"one\ntwo\n".to_vec())).unwrap();
+        sender.send((0, [&[b'x'; 1 << 20][..], b"\n"].concat())).unwrap();
+        wait_until("the pipe has the first lines", || log.shared.settled.load(Acquire) == 2);
+        assert_eq!(log.finish(Duration::from_millis(1)), Err(Stalled { settled: 2 }));
+        drop(reader);
     }
 }

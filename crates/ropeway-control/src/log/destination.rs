@@ -1,7 +1,6 @@
 //! Where access records go.
 
 use std::fmt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 /// Where access records go.
@@ -13,16 +12,6 @@ pub enum Destination {
     Stderr,
     /// A file, created when it is not there and appended to when it is.
     File(PathBuf),
-}
-
-impl Destination {
-    /// Whether it is a named pipe.
-    pub(super) fn is_pipe(&self) -> bool {
-        match self {
-            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()),
-            Self::Stdout | Self::Stderr => false,
-        }
-    }
 }
 
 impl fmt::Display for Destination {

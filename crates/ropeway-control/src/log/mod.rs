@@ -3,11 +3,12 @@
 
 mod access;
 mod destination;
+mod lines;
 mod process;
 mod report_gate;
 mod sink;
 
-pub use access::{AccessLog, BatchSource, Losses};
+pub use access::{AccessLog, BatchSource, Losses, Stalled};
 pub use destination::Destination;
 pub use process::{Format, ProcessLog};
 pub use sink::Sink;

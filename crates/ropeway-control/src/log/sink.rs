@@ -3,6 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Destination;
 
@@ -38,15 +41,13 @@ impl Sink {
         Self { destination, output: None, torn: false }
     }
 
-    /// A sink whose destination is open. A pipe is opened with the first write all the same: that waits for its reader.
+    /// A sink whose destination is open.
     ///
     /// # Errors
-    /// When the destination cannot be opened.
+    /// When the destination cannot be opened; a named pipe cannot without a reader (`ENXIO`).
     pub fn opened(destination: Destination) -> io::Result<Self> {
         let mut sink = Self::new(destination);
-        if !sink.destination.is_pipe() {
-            sink.open()?;
-        }
+        sink.open()?;
         Ok(sink)
     }
 
@@ -105,10 +106,7 @@ impl Output {
         Ok(match destination {
             Destination::Stdout => Self::Stdout,
             Destination::Stderr => Self::Stderr,
-            // Requests carry what is nobody else's business, so others may not read.
-            Destination::File(path) => {
-                Self::File(OpenOptions::new().create(true).append(true).mode(0o640).open(path)?)
-            }
+            Destination::File(path) => Self::File(open_file(path)?),
         })
     }
 
@@ -142,7 +140,17 @@ impl Output {
     }
 }
 
-fn count_lines(bytes: &[u8]) -> u64 {
+/// Opens a file to append to, without waiting for the reader of a named pipe. What is written waits for it all the same.
+fn open_file(path: &Path) -> io::Result<File> {
+    // Requests carry what is nobody else's business, so others may not read.
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
+    Ok(file)
+}
+
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
@@ -196,5 +204,23 @@ mod tests {
         let mut sink = Sink::new(Destination::File("/dev/full".into()));
         let lost = sink.write(b"one\ntwo\n").unwrap_err();
         assert_eq!((lost.lines, lost.cause.kind()), (2, io::ErrorKind::StorageFull));
+    }
+
+    #[test]
+    fn a_named_pipe_is_opened_when_somebody_reads_it_and_refused_otherwise() {
+        let directory = TestDirectory::new();
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        let refused = Sink::opened(Destination::File(path.clone())).unwrap_err();
+        assert_eq!(rustix::io::Errno::from_io_error(&refused), Some(rustix::io::Errno::NXIO));
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let mut reader = options.open(&path).unwrap();
+        let mut sink = Sink::opened(Destination::File(path)).unwrap();
+        sink.write(b"one\n").unwrap();
+        drop(sink);
+        let mut read = String::new();
+        io::Read::read_to_string(&mut reader, &mut read).unwrap();
+        assert_eq!(read, "one\n");
     }
 }

@@ -184,6 +184,8 @@ families! {
             "Access records that workers handed to the writer.";
         LOG_DROPPED: Counter "access_log_dropped" ["cause"]
             "Access records dropped: `backlog` because the writer did not keep up, `destination` because the file could not be written.";
+        MESSAGES_DROPPED: Counter "log_messages_dropped" []
+            "Messages of the process's own log dropped because standard error did not take them in time.";
         GENERATION: Gauge "config_generation" []
             "Counts up with every configuration put into service.";
         RELOAD_OK: Gauge "config_last_reload_successful" []

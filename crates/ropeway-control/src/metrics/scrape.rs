@@ -33,6 +33,8 @@ pub struct Scrape {
     pub ready: bool,
     /// Access records that reached the writer but not the file.
     pub log_lost: u64,
+    /// Messages of the process's own log that were dropped.
+    pub messages_dropped: u64,
     /// Whether the last reload succeeded.
     pub last_reload_ok: bool,
     /// When the configuration in service was put there.
@@ -100,7 +102,8 @@ impl Scrape {
         page.family(&family::LOG_WRITTEN)?.counter(&[], sum(|worker| worker.log_written.get()))?;
         let mut dropped = page.family(&family::LOG_DROPPED)?;
         dropped.counter(&["backlog"], sum(|worker| worker.log_dropped.get()))?;
-        dropped.counter(&["destination"], self.log_lost)
+        dropped.counter(&["destination"], self.log_lost)?;
+        page.family(&family::MESSAGES_DROPPED)?.counter(&[], self.messages_dropped)
     }
 
     fn encode_config(&self, page: &mut Page<'_>) -> fmt::Result {

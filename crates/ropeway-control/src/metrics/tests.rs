@@ -20,6 +20,7 @@ fn scrape(snapshot: Snapshot) -> Scrape {
         uptime: Duration::from_secs(60),
         ready: true,
         log_lost: 7,
+        messages_dropped: 5,
         last_reload_ok: false,
         loaded_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
         process: ProcessFacts::default(),
@@ -70,6 +71,7 @@ fn counters_of_all_workers_are_summed_up() {
         "ropeway_upstream_server_weight{upstream=\"app\",server=\"quoted \\\" name\"} 1".to_owned(),
         "ropeway_requests_active 3".to_owned(),
         "ropeway_access_log_dropped_total{cause=\"destination\"} 7".to_owned(),
+        "ropeway_log_messages_dropped_total 5".to_owned(),
         "ropeway_config_last_reload_successful 0".to_owned(),
         "ropeway_config_loaded_timestamp_seconds 1000.0".to_owned(),
     ] {

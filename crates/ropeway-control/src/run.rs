@@ -12,6 +12,7 @@ use ropeway_config::schema::Config;
 use ropeway_config::{Diagnostic, Diagnostics, Style};
 use ropeway_proxy::runtime::BindError;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -145,12 +146,21 @@ fn live(
         .enable_all()
         .build()
         .map_err(StartError::System)?;
+    // Before anything is started: from here on a signal is a request and no longer the end.
+    let signals = listen_for_signals(&runtime).map_err(StartError::System)?;
     let input = StartInput { config, source: options.source, process_log, handle: runtime.handle().clone() };
-    let ended = runtime.block_on(serve(input, options.on_start));
+    let ended = runtime.block_on(serve(input, signals, options.on_start));
     runtime.shutdown_timeout(FAREWELL);
     let (control, code) = ended?;
     control.finish();
     Ok(code)
+}
+
+fn listen_for_signals(runtime: &Runtime) -> io::Result<Signals> {
+    let _entered = runtime.enter();
+    let signals = Signals::listen()?;
+    signals::end_after_second_stop(HURRY)?;
+    Ok(signals)
 }
 
 /// The configuration, with what is questionable in it.
@@ -170,10 +180,11 @@ pub(crate) fn report(warnings: &[Diagnostic]) {
     }
 }
 
-async fn serve(input: StartInput, on_start: Option<OnStart>) -> Result<(Arc<Control>, ExitCode), StartError> {
-    // Before anything is started: from here on a signal is a request and no longer the end.
-    let mut signals = Signals::listen().map_err(StartError::System)?;
-    signals::end_after_second_stop(HURRY).map_err(StartError::System)?;
+async fn serve(
+    input: StartInput,
+    mut signals: Signals,
+    on_start: Option<OnStart>,
+) -> Result<(Arc<Control>, ExitCode), StartError> {
     let admin = bind_admin(&input.config).await?;
     let control = Control::start(input)?;
     tokio::spawn(ticker::run(Arc::downgrade(&control)));

@@ -56,7 +56,9 @@ impl Signals {
 pub(crate) fn end_after_second_stop(grace: Duration) -> io::Result<()> {
     // A runtime of its own: the threads of the other may be what hangs.
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let entered = runtime.enter();
+    let mut signals = Signals::listen()?;
+    drop(entered);
     let watch = async move {
         for _ in 0..2 {
             while signals.next().await != Request::Stop {}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal};
@@ -14,6 +14,7 @@ use crate::wait::eventually;
 pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reading: Arc<Reading>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -25,10 +26,10 @@ impl Process {
     pub fn start(command: &mut Command) -> Self {
         let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let out = child.stdout.take().map(|out| keep_lines(out, lines.clone()));
-        let err = child.stderr.take().map(|err| keep_lines(err, lines.clone()));
-        Self { child, lines, readers: out.into_iter().chain(err).collect() }
+        let (lines, reading) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Reading::default()));
+        let out = child.stdout.take().map(|out| keep_lines(out, lines.clone(), reading.clone()));
+        let err = child.stderr.take().map(|err| keep_lines(err, lines.clone(), reading.clone()));
+        Self { child, lines, reading, readers: out.into_iter().chain(err).collect() }
     }
 
     /// The process id.
@@ -41,6 +42,16 @@ impl Process {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// Reads no more of what it prints, but for what is being read already, until [`Self::read_on`] or its end.
+    pub fn stop_reading(&self) {
+        self.reading.pause(true);
+    }
+
+    /// Reads what it prints again.
+    pub fn read_on(&self) {
+        self.reading.pause(false);
     }
 
     /// Waits for a line from which `pick` gets a value.
@@ -99,6 +110,7 @@ impl Process {
     }
 
     fn finish_reading(&mut self) {
+        self.read_on();
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
@@ -111,10 +123,33 @@ impl Drop for Process {
     }
 }
 
-fn keep_lines(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+/// Whether its output is read.
+#[derive(Debug, Default)]
+struct Reading {
+    paused: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Reading {
+    fn pause(&self, paused: bool) {
+        *self.paused.lock().unwrap() = paused;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        drop(self.changed.wait_while(self.paused.lock().unwrap(), |paused| *paused).unwrap());
+    }
+}
+
+fn keep_lines(
+    from: impl Read + Send + 'static,
+    lines: Arc<Mutex<Vec<String>>>,
+    reading: Arc<Reading>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            reading.wait();
         }
     })
 }

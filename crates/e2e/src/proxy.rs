@@ -90,6 +90,16 @@ impl Proxy {
         self.process.ended().is_some()
     }
 
+    /// Reads no more of what it prints, until [`Self::read_on`] or its end.
+    pub fn stop_reading(&self) {
+        self.process.stop_reading();
+    }
+
+    /// Reads what it prints again.
+    pub fn read_on(&self) {
+        self.process.read_on();
+    }
+
     /// Everything it printed.
     #[must_use]
     pub fn transcript(&self) -> String {

@@ -45,6 +45,7 @@ mod retries;
 mod routing;
 mod servers;
 mod shutdown;
+mod stalled_logs;
 mod syscalls;
 mod targets;
 mod threats_framing;

@@ -151,7 +151,7 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
     grpc::begin(client, exchange, route)?;
-    request::prepare(exchange, client, route);
+    request::prepare(view, exchange, client, route);
     exchange.alone = exchange.to_stream && request::risks_connection(&exchange.request, client);
     exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)

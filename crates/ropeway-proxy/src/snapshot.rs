@@ -41,6 +41,9 @@ pub struct Snapshot {
     pub access_log: Option<LogTarget>,
     /// What authorities are answered that look whether a host is ours.
     pub challenges: Arc<Challenges>,
+    /// Whether any listener tells servers who a client is by its certificate: then none of them lets clients say so
+    /// themselves, for a server cannot tell by which listener a request came.
+    pub identity_fields: bool,
 }
 
 /// A set of addresses that share their settings.
@@ -82,6 +85,14 @@ pub struct Listener {
     pub hsts: Option<Box<[u8]>>,
     /// Counters and gauges that survive a reload.
     pub live: Arc<ListenerLive>,
+}
+
+impl Listener {
+    /// Whether servers are told who a client is that has shown a certificate.
+    #[must_use]
+    pub fn writes_identity(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.identity_fields)
+    }
 }
 
 /// What a client may ask for by HTTP/2 (RFC 9113).

@@ -206,6 +206,17 @@ fn an_http_1_0_client_without_host_is_served() {
     assert_eq!(hosts, 1, "an HTTP/1.1 request needs a Host");
 }
 
+/// RFC 9112, section 3.2.2: the authority of the target takes the place of Host.
+#[test]
+fn an_http_1_0_client_that_names_the_host_in_its_target_reaches_that_host() {
+    let lab = Lab::new().origins(1).start();
+    let _ = lab.client().converse(b"GET http://shop.example:81/path?q HTTP/1.0\r\n\r\n");
+    let request = lab.origin(1).only_request();
+    let hosts = request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+    assert_eq!(hosts.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["shop.example:81"]);
+    assert_eq!(request.target, "/path?q");
+}
+
 #[test]
 fn an_http_1_0_origin_that_ends_its_body_by_closing_does_not_cost_the_client_its_connection() {
     let lab = Lab::new()

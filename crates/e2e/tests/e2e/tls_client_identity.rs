@@ -1,6 +1,7 @@
 //! Who a client is by its certificate: told to servers and to the access log, never by the client itself.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::openssl::s_client;
 use ropeway_e2e::tls::{Authority, Identity};
 use ropeway_e2e::tls_site::{HOST, Site, TLS};
@@ -129,6 +130,41 @@ fn a_client_without_a_certificate_is_nobody_whatever_it_claims() {
         assert_eq!(records(&lab, number + 1)[number].get("client_subject"), None);
     }
     assert!(!lab.origin(1).saw(b"forged\r\n"), "a claim of the client arrived");
+}
+
+/// A server cannot tell by which listener a request came: what it trusts from one must not pass by another.
+#[test]
+fn threat_2_a_listener_without_certificates_lets_nobody_claim_an_identity_either() {
+    let plain = "[listener.plain]\nbind = \"127.0.0.1:0\"\nhttp2 = { prior_knowledge = true }\n";
+    let club = Club::new();
+    let tls = TLS.replace(
+        " }\n",
+        ", identity_headers = true, client_auth = { mode = \"optional\", ca = \"clients.pem\" } }\n",
+    );
+    let lab = club
+        .site
+        .lab_with("")
+        .config(&(lab::file(&tls, "", "") + plain))
+        .file("clients.pem", &club.clients.pem())
+        .origins(1)
+        .start();
+    let answer = lab.client_of("plain").converse(forged_request().as_bytes());
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    expect_identity(&lab.origin(1).wait_for_requests(1)[0], None);
+    let claim = Block::get("/").field("x-client-cert-subject", "forged").field("x_client_cert_san", "forged");
+    let mut connection = Connection::open(&lab.client_of("plain"));
+    let stream = connection.start(claim);
+    let _ = connection.response(stream).expect(200);
+    expect_identity(&lab.origin(1).wait_for_requests(2)[1], None);
+    assert!(!lab.origin(1).saw(b"forged\r\n"), "a claim of the client arrived");
+}
+
+/// Where no listener tells who a client is, the names mean nothing.
+#[test]
+fn without_identity_headers_the_fields_are_like_any_other() {
+    let lab = Lab::new().origins(1).start();
+    let _ = lab.client().field("X-Client-Cert-Subject", "CN=bob").get("/").expect(200);
+    assert_eq!(lab.origin(1).only_request().field("x-client-cert-subject").as_deref(), Some("CN=bob"));
 }
 
 /// A request by curl, with HTTP/2, that claims to be somebody else.

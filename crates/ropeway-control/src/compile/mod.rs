@@ -64,10 +64,12 @@ pub fn compile(
         named: Vec::new(),
         checked: Vec::new(),
     };
-    let listeners = config.listeners.iter().map(|listener| Arc::new(compiler.listener(listener))).collect();
+    let listeners: Vec<_> =
+        config.listeners.iter().map(|listener| Arc::new(compiler.listener(listener))).collect();
     let upstreams = config.upstreams.iter().map(|upstream| Arc::new(compiler.upstream(upstream))).collect();
     let routes = compiler.routes(&config.routes, &positions(config));
     let max_connections = process::max_connections(config.limits.connections, surroundings.descriptors);
+    let identity_fields = listeners.iter().any(|listener| listener.writes_identity());
     let snapshot = Snapshot {
         generation: surroundings.generation,
         listeners,
@@ -82,6 +84,7 @@ pub fn compile(
             format: log_format(access.format),
         }),
         challenges: Arc::clone(&tls.challenges),
+        identity_fields,
     };
     Compiled { snapshot, named: compiler.named, checked: compiler.checked, usage: compiler.usage }
 }

@@ -53,7 +53,7 @@ pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), Failure>
 }
 
 /// Takes out of the head what the server must not see. Done once; [`compose`] can then be repeated.
-pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
+pub(super) fn prepare(view: &View, exchange: &mut Exchange, client: &Client, route: &Route) {
     let listener = &client.listener;
     let request = &mut exchange.request;
     exchange.wants_upgrade =
@@ -65,7 +65,7 @@ pub(super) fn prepare(exchange: &mut Exchange, client: &Client, route: &Route) {
     {
         request.head.remove_named(name);
     }
-    if writes_identity(client) {
+    if view.snapshot.identity_fields || listener.writes_identity() {
         let forged = request.head.fields().filter(|field| names_identity(field.name));
         let forged: Vec<Vec<u8>> = forged.map(|field| field.name.to_vec()).collect();
         for name in &forged {
@@ -90,7 +90,7 @@ pub(super) fn risks_connection(request: &RequestHead, client: &Client) -> bool {
     if request.head.get(Known::Trailer).is_some() {
         return true;
     }
-    let identity = client.identity.as_ref().filter(|_| writes_identity(client));
+    let identity = client.identity.as_ref().filter(|_| client.listener.writes_identity());
     let fields = request.head.len() + 1;
     let at_most = http2::MOST_CHARGED * request.head.bytes().len() + http2::charge(b"", b"") * fields;
     if identity.is_none() && at_most <= LARGEST_SHARED {
@@ -123,7 +123,7 @@ pub(super) fn compose(
     {
         write_field(out, name, &exchange.id.hex());
     }
-    if let Some(identity) = client.identity.as_ref().filter(|_| writes_identity(client)) {
+    if let Some(identity) = client.identity.as_ref().filter(|_| listener.writes_identity()) {
         for (name, value) in identity.fields() {
             write_field(out, name, value.as_bytes());
         }
@@ -186,11 +186,6 @@ fn names_identity(name: &[u8]) -> bool {
     IDENTITY_FIELDS.iter().any(same)
 }
 
-/// Whether servers are told who a client is that has shown a certificate.
-fn writes_identity(client: &Client) -> bool {
-    client.listener.tls.as_ref().is_some_and(|tls| tls.identity_fields)
-}
-
 /// Adds what has arrived of the body. If that is all of it, it also stays where it is, in case it has to be sent
 /// again; `whole` says so of a body by a stream.
 pub(super) fn add_body(
@@ -236,7 +231,8 @@ pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 fn write_host(out: &mut Vec<u8>, request: &RequestHead, route: &Route, server: &Server) {
     let host = match &route.host {
         HostRewrite::Keep if request.head.get(Known::Host).is_some() => return,
-        // A client of HTTP/1.0 that names no host; HTTP/1.1 requires one (RFC 9112, section 3.2).
+        // A client of HTTP/1.0 need not send the field; HTTP/1.1 requires it (RFC 9112, section 3.2).
+        HostRewrite::Keep if !request.authority().is_empty() => request.authority(),
         HostRewrite::Keep | HostRewrite::Server => server.host_field().as_bytes(),
         HostRewrite::Literal(host) => host,
     };

@@ -46,6 +46,7 @@ pub fn same_again(runtime: &Runtime) -> Snapshot {
         server_descriptors: old.server_descriptors,
         access_log: old.access_log,
         challenges: Arc::clone(&old.challenges),
+        identity_fields: old.identity_fields,
     }
 }
 
@@ -89,6 +90,7 @@ fn snapshot(origins: &[SocketAddr], access_log: Option<LogTarget>, clock: Clock)
         server_descriptors: None,
         access_log,
         challenges: Arc::default(),
+        identity_fields: false,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::admission::Admission;
 use crate::complaint::Gate;
 use crate::connection::{self, Client};
 use crate::link::Link;
-use crate::local_response;
+use crate::local_response::{self, Manner};
 use crate::snapshot::Listener;
 use crate::sys::socket::Socket;
 use crate::worker::Worker;
@@ -145,7 +145,8 @@ impl Acceptor {
 fn turn_away(stream: &OwnedFd, id: &RequestId, listener: &Listener) {
     use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
     let mut response = Vec::new();
-    local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, (false, true));
+    let manner = Manner { close: true, ..Manner::default() };
+    local_response::write(&mut response, (EndReason::ConnectionLimit, ""), None, id, listener, manner);
     // The client may be gone already; there is nobody to tell. What it sent is read, so that the close does not
     // reset the connection before the response is seen.
     let _ = send(stream, &response, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);

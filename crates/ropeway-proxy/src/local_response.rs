@@ -5,16 +5,27 @@ use std::time::SystemTime;
 
 use httpdate::HttpDate;
 use ropeway_core::end::EndReason;
-use ropeway_core::http1::{Known, RequestHead};
+use ropeway_core::http1::RequestHead;
 
 use crate::access_log::RequestId;
 use crate::connection::Client;
 use crate::exchange::{Call, write_field, write_status};
 use crate::snapshot::Listener;
 
+/// How a response is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// Its body is JSON, and else plain text.
+    pub json: bool,
+    /// The client came by TLS.
+    pub https: bool,
+    /// The connection ends with it.
+    pub close: bool,
+}
+
 /// Writes a complete response for an end into `out`.
 ///
-/// The body is one sentence, as JSON when the request prefers it and as plain text otherwise. The detail of
+/// The body is one sentence, as JSON or as plain text. The detail of
 /// the end says more about a malformed request; it never repeats what the peer sent. For an authority that looks whether
 /// a host is ours, it is the whole body.
 pub(crate) fn write(
@@ -23,10 +34,9 @@ pub(crate) fn write(
     request: Option<&RequestHead>,
     id: &RequestId,
     listener: &Listener,
-    (https, close): (bool, bool),
+    Manner { json, https, close }: Manner,
 ) {
     let (reason, detail) = end;
-    let json = request.is_some_and(prefers_json);
     let body = body(reason, detail, id, json);
     let mut number = itoa::Buffer::new();
     let status = reason.status();
@@ -134,17 +144,6 @@ fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
         (false, false) => {
             format!("{status} {}: {cause} ({detail})\nrequest {id}\n", reason_phrase(status))
         }
-    }
-}
-
-fn prefers_json(request: &RequestHead) -> bool {
-    let Some(accept) = request.head.get(Known::Accept) else { return false };
-    let accept = accept.to_ascii_lowercase();
-    let find = |needle: &[u8]| accept.windows(needle.len()).position(|window| window == needle);
-    match (find(b"json"), find(b"text/")) {
-        (Some(json), Some(text)) => json < text,
-        (Some(_), None) => true,
-        (None, _) => false,
     }
 }
 

@@ -99,6 +99,23 @@ fn requests_that_come_together_are_counted_one_by_one() {
     assert_eq!(counted, sent.map(|request| Some(request.len() as u64)));
 }
 
+/// What comes behind the last request of a connection belongs to none.
+#[test]
+fn what_follows_the_last_request_is_not_counted_as_part_of_it() {
+    let lab = with_log("json").origins(1).start();
+    let next = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+    let last = [
+        "GET /closes HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "POST /closes HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+        "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+    ];
+    for request in last {
+        let _ = lab.client().converse(format!("{request}{next}").as_bytes());
+    }
+    let counted: Vec<_> = records(&lab, 3).iter().map(|record| record["bytes_in"].as_u64()).collect();
+    assert_eq!(counted, last.map(|request| Some(request.len() as u64)));
+}
+
 #[test]
 fn a_head_by_http2_counts_as_if_it_came_by_http1() {
     let config = ropeway_e2e::lab::file("http2 = { prior_knowledge = true }", "", "");

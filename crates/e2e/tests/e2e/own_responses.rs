@@ -29,6 +29,41 @@ fn an_error_is_json_for_those_who_prefer_it() {
 }
 
 #[test]
+fn the_kind_of_an_error_is_chosen_by_quality_values() {
+    let mut lab = Lab::new().origins(1).start();
+    lab.origin_mut(1).stop();
+    let kind = |accept: &str| lab.client().field("Accept", accept).get("/").expect(502).field("content-type");
+    for accept in ["text/html;q=0.1, application/json", "*/*;q=0.1, application/json;q=0.2"] {
+        assert_eq!(kind(accept).as_deref(), Some("application/json"), "{accept}");
+    }
+    for accept in
+        ["application/json;q=0, text/plain", "application/json;q=0", "application/json;q=0.5, text/*"]
+    {
+        assert!(kind(accept).is_some_and(|kind| kind.starts_with("text/plain")), "{accept}");
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_for_its_head_is_told_so_as_it_likes_if_all_of_that_was_understood() {
+    let lab = Lab::new().origins(1).start();
+    let refused = |line: &str, field: &str, status: u16| {
+        let mut connection = lab.connect();
+        connection.send(format!("{line} HTTP/1.1\r\nAccept: application/json\r\n{field}\r\n\r\n"));
+        connection.receive().expect(status).field("content-type")
+    };
+    for (line, field, status) in [
+        ("GET /", "X-No-Host: a", 400),
+        ("GET /a/../b", "Host: a", 400),
+        ("GET /", "Host: a\r\nExpect: miracles", 417),
+        ("GET /", "Host: a\r\nTransfer-Encoding: gzip", 501),
+    ] {
+        assert_eq!(refused(line, field, status).as_deref(), Some("application/json"), "{line} {field}");
+    }
+    let long = format!("GET /{}", "x".repeat(20_000));
+    assert!(refused(&long, "Host: a", 414).is_some_and(|kind| kind.starts_with("text/plain")));
+}
+
+#[test]
 fn an_error_repeats_nothing_that_the_client_sent() {
     let lab = Lab::new().origins(1).start();
     let mut connection = lab.connect();

@@ -10,6 +10,7 @@
 //! Everything is incremental, holds no buffer of its own beyond the head, and allocates nothing once its vectors
 //! have grown to the size of the traffic.
 
+mod accept;
 mod authority;
 mod connection;
 mod decoder;
@@ -32,6 +33,7 @@ mod properties;
 #[cfg(test)]
 mod strict_reader;
 
+pub use accept::prefers_json;
 pub use decoder::{BodyDecoder, Decoded};
 pub use encoder::{BodyEncoder, CHUNK_END, TRANSFER_ENCODING_CHUNKED, permitted_trailers};
 pub use error::{BodyError, MalformedLine, RequestError, ResponseError};

@@ -55,7 +55,7 @@ impl RequestHead {
     /// A partial head is refused as soon as it cannot become a valid one by its grammar; rules on fields are judged
     /// once it is complete. Use [`HeadScan`](super::HeadScan) while a head trickles in, so that it is read once.
     /// After an error, [`method_bytes`](Self::method_bytes) and [`target`](Self::target) hold what was understood, for
-    /// the log; nothing else has a meaning.
+    /// the log, and [`head`](Self::head) the fields, if all of them were; nothing else has a meaning.
     ///
     /// # Errors
     /// Why the request is refused. The connection cannot be used any further, since where the next request would

@@ -3,13 +3,13 @@
 use std::task::{Context, Poll};
 
 use ropeway_core::end::{EndReason, Stage};
-use ropeway_core::http1::Method;
+use ropeway_core::http1::{Method, prefers_json};
 
 use super::grpc;
 use super::state::{End, Exchange};
 use super::{After, Step, wait};
 use crate::connection::Client;
-use crate::local_response;
+use crate::local_response::{self, Manner};
 use crate::uptake::Uptake;
 use crate::worker::Worker;
 
@@ -53,7 +53,7 @@ pub(super) fn failed(
     exchange.status = if exchange.call.is_some() { 200 } else { end.reason.status() };
     exchange.keep_client = keeps_connection(worker, client, exchange);
     let (request, id) = (&exchange.request, &exchange.id);
-    // Of a head that is malformed no more is believed than that its sender does not expect a body.
+    // Of a head that is malformed no more is believed than that its sender does not expect a body, and what kind it reads.
     let known = (end.stage > Stage::Receive || request.method() == Method::Head).then_some(request);
     let mut response = Vec::new();
     let detail = exchange.challenge.as_deref().unwrap_or(end.detail);
@@ -66,7 +66,7 @@ pub(super) fn failed(
             known,
             id,
             &client.listener,
-            (client.arrival.https, close),
+            Manner { json: prefers_json(&request.head), https: client.arrival.https, close },
         ),
     }
     let sent = client.link.send(cx, &response, &[], &worker.buffers);

@@ -1,7 +1,8 @@
 //! What an exchange leaves behind: counters, the health of its server, and a line in the log.
 
+use ropeway_core::end::Stage;
 use ropeway_core::health::FailureKind;
-use ropeway_core::http1::{Head, Known, Version};
+use ropeway_core::http1::{BodyFraming, Head, Known, Version};
 use ropeway_core::priority::Priority;
 
 use super::After;
@@ -63,8 +64,8 @@ pub(super) fn bytes(counters: &ServerCounters, server: &ServerLink) {
 /// Counts and logs a finished exchange.
 pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange, view: &View, after: After) {
     let total_us = worker.shared.clock.now_us().saturating_sub(exchange.times.started);
-    // What waits belongs to the next request, where there is one.
-    let ahead = if after == After::Keep && !client.link.is_stream() { client.link.inbox.len() } else { 0 };
+    let is_ahead = !client.link.is_stream() && (after == After::Keep || is_all_read(exchange));
+    let ahead = if is_ahead { client.link.inbox.len() } else { 0 };
     let bytes_in = client.link.received.saturating_sub(exchange.received_before + ahead as u64);
     let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
     let route = exchange.route(view);
@@ -88,6 +89,18 @@ pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange
     }
     client.end_request();
     log(worker, client, exchange, view, route, [total_us, bytes_in, bytes_out]);
+}
+
+/// Whether nothing of what waits belongs to the request, even if there will not be another one.
+fn is_all_read(exchange: &Exchange) -> bool {
+    match exchange.end.stage {
+        // Where it ends is not known.
+        Stage::Receive => false,
+        Stage::Route | Stage::Admit => {
+            matches!(exchange.request.framing(), BodyFraming::None | BodyFraming::Length(0))
+        }
+        _ => exchange.upload.is_done() && exchange.tunnel.is_none(),
+    }
 }
 
 fn log(

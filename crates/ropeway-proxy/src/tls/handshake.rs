@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{ListenerTls, Session};
 use crate::challenges;
 use crate::connection::{Client, Identity, Names, linger};
-use crate::local_response;
+use crate::local_response::{self, Manner};
 use crate::worker::Worker;
 
 /// Handshakes that are computed before other tasks have their turn. One takes about as long as ten requests.
@@ -191,7 +191,7 @@ async fn refuse_plain(worker: &Worker, client: &mut Client) {
         None,
         &id,
         &client.listener,
-        (false, true),
+        Manner { close: true, ..Manner::default() },
     );
     poll_fn(|cx| {
         // A client that is gone need not be told.

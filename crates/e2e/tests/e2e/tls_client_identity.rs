@@ -134,7 +134,7 @@ fn a_client_without_a_certificate_is_nobody_whatever_it_claims() {
 
 /// A server cannot tell by which listener a request came: what it trusts from one must not pass by another.
 #[test]
-fn threat_2_a_listener_without_certificates_lets_nobody_claim_an_identity_either() {
+fn threat_32_a_listener_without_certificates_lets_nobody_claim_an_identity_either() {
     let plain = "[listener.plain]\nbind = \"127.0.0.1:0\"\nhttp2 = { prior_knowledge = true }\n";
     let club = Club::new();
     let tls = TLS.replace(

@@ -112,14 +112,17 @@ section! {
 
 section! {
     /// When a failed request is tried again: on a different server, only when nothing of a response has been passed on,
-    /// and only when the request was not sent or is idempotent (RFC 9110 section 9.2.2).
+    /// and only when the request was not sent or is idempotent (RFC 9110 section 9.2.2). A body of which something was
+    /// sent has to be there still: if all of it came along with the head, up to 16 KiB, or, towards a server of HTTP/2, if
+    /// no more than 64 KiB were sent.
     pub struct Retry {
         /// Further attempts after the first. 0: none.
         attempts: u8 = or(integer(0..=10), 1_u8),
         /// What is tried again.
         on: Vec<RetryOn> = or(list(choice()), [RetryOn::Connect, RetryOn::Reset]),
-        /// Retries are at most this many percent of the requests (or 10 a second if that is more), so that they
-        /// cannot multiply an overload.
+        /// Retries are at most this many percent of the requests, and 10 a second beside, so that they cannot multiply
+        /// an overload. Each worker counts for itself, and what it does not use is lost after 10 s: so it begins with 100
+        /// retries, and has at most 100, and this share of the requests of 10 s, at once. 0 leaves the 10 a second.
         budget: u8 = or(integer(0..=100), 20_u8),
     }
 }

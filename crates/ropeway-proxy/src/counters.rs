@@ -183,6 +183,10 @@ pub struct ServerCounters {
     pub idle_in: Counter,
     /// Idle connections that left the pool, for reuse or because they were closed.
     pub idle_out: Counter,
+    /// Connections of HTTP/2 that were opened, whether idle or not.
+    pub multiplexed_in: Counter,
+    /// Connections of HTTP/2 that ended.
+    pub multiplexed_out: Counter,
 }
 
 /// What one worker counts for one listener.

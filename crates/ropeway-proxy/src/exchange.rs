@@ -35,6 +35,7 @@ use self::state::{MAX_ATTEMPTS, Target};
 use crate::admission::count_up;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
+use crate::http2::multiplexer::Multiplexer;
 use crate::opening::{Destination, Opened, Opening};
 use crate::pool::{Pool, ServerLink};
 use crate::proxy_header;
@@ -252,7 +253,7 @@ fn begin_opening(worker: &Rc<Worker>, asked: &Asked<'_>, client: &Client, alone:
     }
     // What is not to be shared is kept where nobody finds it.
     let shared = !alone && upstream.settings.is_shareable();
-    let multiplexer = if shared { Rc::clone(&pool.multiplexer) } else { Rc::default() };
+    let multiplexer = if shared { Rc::clone(&pool.multiplexer) } else { Rc::new(Multiplexer::for_one()) };
     Opening::stream(multiplexer, destination, worker, &client.slot)
 }
 
@@ -362,12 +363,9 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
     if let (Some(asked), Some(mut link)) = (Asked::find(worker, view, exchange), exchange.server.take()) {
         report::bytes(asked.counters, &link);
         report::attempt_answered(worker, asked.upstream, asked.index, exchange);
-        if is_spent(exchange, &link) {
-            // An orderly end would keep a port of ours for a minute.
-            link.link.reset_on_close();
-        }
         let shareable = asked.upstream.settings.is_shareable();
-        if shareable && exchange.keep_server && exchange.download.is_done() && link.is_reusable() {
+        let in_order = exchange.keep_server && exchange.download.is_done() && link.is_reusable();
+        if in_order && shareable {
             link.served += 1;
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);
@@ -378,6 +376,8 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
                 asked.counters,
                 worker.deadlines.now_ms(),
             );
+        } else if in_order || is_spent(exchange, &link) {
+            link.discard();
         }
     }
     exchange.release_target();

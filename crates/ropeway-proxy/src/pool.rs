@@ -43,6 +43,12 @@ impl ServerLink {
         (self.link.received.saturating_sub(self.before.0), self.link.sent.saturating_sub(self.before.1))
     }
 
+    /// Closes it after a response that is complete, at once: an orderly end would keep a port of ours for a minute, and
+    /// those run out when there are many.
+    pub fn discard(mut self) {
+        self.link.reset_on_close();
+    }
+
     /// Whether it may carry another exchange: nothing of the last one is left in it.
     pub fn is_reusable(&self) -> bool {
         !self.link.is_stream() && self.link.inbox.is_empty() && self.link.outbox.is_empty()
@@ -92,7 +98,7 @@ impl Pool {
         let spent = rules.max_requests != 0 && server.served >= rules.max_requests;
         let mut idle = self.idle.borrow_mut();
         if spent || self.closed.get() || idle.len() >= rules.max_idle {
-            return;
+            return server.discard();
         }
         counters.idle_in.bump();
         idle.push(Idle { server, since_ms: now_ms });

@@ -16,6 +16,14 @@ http2_rules! {
     /// RFC 9113 section 6.1: DATA belongs to a stream.
     data_on_the_connection: [data(0, *b"x")] => connection_error(&[PROTOCOL_ERROR]);
 
+    /// RFC 9113 section 5.1: nor to one that is idle, were it empty.
+    empty_data_on_an_idle_stream: [data(7, [])] => connection_error(&[PROTOCOL_ERROR]);
+
+    /// RFC 9113 section 5.1.1: the streams of clients have odd numbers, whatever is asked on them.
+    malformed_headers_on_an_even_stream: [
+        headers(2, Block::get("/hostile").field("te", "gzip")).end(),
+    ] => connection_error(&[PROTOCOL_ERROR]);
+
     /// RFC 9113 section 6.1: padding as long as the frame.
     data_with_too_much_padding: [
         headers(1, Block::post("/hostile")), data(1, [4, b'x', 0, 0]).flagged(flag::PADDED | flag::END_STREAM),

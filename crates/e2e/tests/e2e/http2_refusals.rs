@@ -84,6 +84,34 @@ fn a_malformed_request_has_a_record() {
     expect_record(&records_of("", &body), 400, "bad_request");
 }
 
+/// It does not matter who gives it up first.
+#[test]
+fn a_malformed_request_that_its_client_resets_has_a_record_and_counts() {
+    let lab = running("json", ", max_resets_per_minute = 10");
+    let mut connection = Connection::open(&lab.client().from("127.0.0.7"));
+    for _ in 0..12 {
+        let stream = connection.new_stream();
+        let malformed = headers(stream, Block::get("/hostile").field("te", "gzip")).end();
+        let _ = connection.try_send(&[malformed, reset(stream, CANCEL)]);
+    }
+    connection.expect_goaway(&[ENHANCE_YOUR_CALM]);
+    let record: Value = serde_json::from_str(&lines(&lab, 10)[0]).unwrap();
+    assert_eq!((&record["reason"], &record["status"]), (&"bad_request".into(), &400.into()));
+}
+
+/// RFC 9113 section 8.1.1.
+#[test]
+fn a_body_of_another_length_than_announced_is_the_clients_fault() {
+    let lab = running("json", "");
+    let mut connection = Connection::open(&lab.client());
+    let head = headers(1, Block::post("/held").field("content-length", "9"));
+    connection.new_stream();
+    connection.send(&[head, data(1, *b"body").end()]);
+    connection.expect_reset(1, &[PROTOCOL_ERROR]);
+    let record: Value = serde_json::from_str(&lines(&lab, 1)[0]).unwrap();
+    assert_eq!(record["reason"], "bad_request_body", "{record}");
+}
+
 #[test]
 fn a_bomb_has_a_record() {
     let bomb = Block::get("/hostile").inserted("cookie", "v".repeat(1_000)).newest(30);

@@ -36,6 +36,32 @@ fn expect_shared(lab: &Running, shared: &mut Connection<Call>) {
     held.finish(shared);
 }
 
+/// Some peers send an empty frame to flush, and mean nothing by it.
+#[test]
+fn empty_frames_of_a_body_do_not_use_up_a_connection() {
+    let (lab, _server, mut shared) = met(&WIDE);
+    let mut clients = Connection::open(&lab.client());
+    for _ in 0..150 {
+        let ours = clients.start_with_body(Block::post("/"));
+        clients.send(&[data(ours, []), data(ours, *b"body").end()]);
+        let (theirs, request) = shared.next_request();
+        assert_eq!(request.text(), "body");
+        shared.begin(theirs, Block::response("200"));
+        shared.send(&[data(theirs, []), data(theirs, *b"answer").end()]);
+        assert_eq!(clients.response(ours).body.data, b"answer");
+    }
+}
+
+/// Ports of ours that wait for a minute until they may be used again (RFC 9293, section 3.3.2).
+fn waiting_ports(server: &Listener) -> usize {
+    let port = format!(":{:04X}", server.address().port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields[2].ends_with(&port) && fields[3] == TIME_WAIT).count()
+}
+
+const TIME_WAIT: &str = "06";
+
 /// nginx ends the connection over a field of more than 8 KiB, and over fields of more than 32 KiB.
 mod large_heads {
     use super::*;
@@ -78,6 +104,8 @@ mod large_heads {
         let _ = client.receive().expect(200).expect_body("served");
         own.expect_end();
         assert_eq!(own.calls(), 1);
+        drop(own);
+        assert_eq!(waiting_ports(&server), 0);
     }
 
     #[test]

@@ -98,7 +98,8 @@ section! {
 section! {
     /// Idle connections that are kept for the next request. Each worker keeps its own.
     pub struct KeepAlive {
-        /// How long. Shorter than what the servers allow, so that they do not close first.
+        /// How long. Shorter than what the servers allow, so that they do not close first. Connections of HTTP/2, which
+        /// their servers close with a warning, are kept for 60 s at least.
         idle: Duration = or(duration(millis(1), hours(24)), seconds(4)),
         /// How many, for each server and worker. 0: none, a new connection for every request.
         max_idle: u32 = or(integer(0..=1_000_000), 256_u32),

@@ -123,6 +123,7 @@ struct ServerView {
     replayed: u64,
     retries: u64,
     idle_connections: u64,
+    http2_connections: u64,
     bytes_in: u64,
     bytes_out: u64,
     last_check: Option<CheckView>,
@@ -296,6 +297,8 @@ fn server_view(control: &Control, upstream: &Upstream, server: &Server) -> Serve
         retries: sum(|worker| worker.retries.get()),
         idle_connections: sum(|worker| worker.idle_in.get())
             .saturating_sub(sum(|worker| worker.idle_out.get())),
+        http2_connections: sum(|worker| worker.multiplexed_in.get())
+            .saturating_sub(sum(|worker| worker.multiplexed_out.get())),
         bytes_in: sum(|worker| worker.bytes_in.get()),
         bytes_out: sum(|worker| worker.bytes_out.get()),
         last_check: control.last_check(upstream, server).map(|check| CheckView {

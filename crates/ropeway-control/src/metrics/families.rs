@@ -101,7 +101,9 @@ families! {
         REUSED: Counter "upstream_connections_reused" ["upstream", "server"]
             "Attempts sent on a connection that had served one before.";
         IDLE: Gauge "upstream_idle_connections" ["upstream", "server"]
-            "Connections that wait for their next request.";
+            "Connections that wait for their next request; those of HTTP/2 are not among them.";
+        MULTIPLEXED: Gauge "upstream_http2_connections" ["upstream", "server"]
+            "Open connections of HTTP/2, whether they have requests or not.";
         REPLAYED: Counter "upstream_replays" ["upstream", "server"]
             "Attempts sent again on a fresh connection because a reused one turned out to be closed.";
         RETRIES: Counter "upstream_retries" ["upstream", "server"]

@@ -43,7 +43,10 @@ fn attempts(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
 fn connections(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     sums(page, snapshot, &family::CONNECTS, |worker| worker.connects.get())?;
     sums(page, snapshot, &family::REUSED, |worker| worker.reused.get())?;
-    differences(page, snapshot, &family::IDLE, |worker| (worker.idle_in.get(), worker.idle_out.get()))
+    differences(page, snapshot, &family::IDLE, |worker| (worker.idle_in.get(), worker.idle_out.get()))?;
+    differences(page, snapshot, &family::MULTIPLEXED, |worker| {
+        (worker.multiplexed_in.get(), worker.multiplexed_out.get())
+    })
 }
 
 fn states(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {

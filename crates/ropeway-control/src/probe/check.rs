@@ -7,7 +7,7 @@ use ropeway_proxy::tls::UpstreamTls;
 use ropeway_proxy::upstream::Endpoint;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connection::{Connection, Transport};
+use super::connection::{Connection, Failed, Transport};
 use super::grpc::GrpcCheck;
 use super::http::HttpCheck;
 
@@ -41,13 +41,13 @@ impl Check {
         endpoints: &[Endpoint],
         authority: &str,
         tls: Option<&UpstreamTls>,
-    ) -> Result<String, String> {
+    ) -> Result<String, Failed> {
         let limit = Duration::from_millis(self.pace.timeout_ms);
         let deadline = Instant::now() + limit;
         let mut connection = self.open(endpoints, authority, tls, deadline).await?;
         let answer = timeout_at(deadline, self.ask(&mut connection, authority)).await;
         connection.close().await;
-        answer.unwrap_or_else(|_| Err(no_answer(limit)))
+        Ok(answer.unwrap_or_else(|_| Err(no_answer(limit)))?)
     }
 
     /// Opens a connection to the first address that accepts one. Each gets an equal part of the time that is left, so
@@ -58,15 +58,15 @@ impl Check {
         authority: &str,
         tls: Option<&UpstreamTls>,
         deadline: Instant,
-    ) -> Result<Connection, String> {
-        let mut last = "no address".to_owned();
+    ) -> Result<Connection, Failed> {
+        let mut last = Failed::Server("no address".to_owned());
         for (index, endpoint) in endpoints.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let remaining = u32::try_from(endpoints.len() - index).unwrap_or(u32::MAX);
             match timeout(left / remaining, self.transport.open(endpoint, authority, tls)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(reason)) => last = reason,
-                Err(_) => last = no_answer(Duration::from_millis(self.pace.timeout_ms)),
+                Err(_) => last = no_answer(Duration::from_millis(self.pace.timeout_ms)).into(),
             }
         }
         Err(last)

@@ -1,5 +1,6 @@
 //! A connection to a server, opened as requests open theirs.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use ropeway_core::proxy_protocol::Announcement;
 use ropeway_proxy::tls::UpstreamTls;
 use ropeway_proxy::upstream::{Endpoint, ProxyProtocolVersion};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -38,6 +40,30 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
+/// Why a check was not passed, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The server is at fault.
+    Server(String),
+    /// This side lacks what it takes to ask, which says nothing of the server.
+    NotAsked(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(why) => f.write_str(why),
+            Self::NotAsked(why) => write!(f, "not checked: {why}"),
+        }
+    }
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Server(why)
+    }
+}
+
 impl Transport {
     /// Connects, and does what comes before the first request. The error says in words what went wrong.
     pub(super) async fn open(
@@ -45,12 +71,12 @@ impl Transport {
         endpoint: &Endpoint,
         authority: &str,
         tls: Option<&UpstreamTls>,
-    ) -> Result<Connection, String> {
+    ) -> Result<Connection, Failed> {
         let mut io = self.connect(endpoint).await.map_err(|error| describe(&error))?;
         let header = self.header();
         io.write_all(&header).await.map_err(|error| format!("sending the PROXY header: {error}"))?;
         match tls {
-            Some(tls) => self.secure(io, authority, tls).await,
+            Some(tls) => Ok(self.secure(io, authority, tls).await?),
             None => Ok(Connection { io, is_secured: false }),
         }
     }
@@ -105,13 +131,38 @@ impl Connection {
 }
 
 /// The words for a connection that failed, without the number that the system's own message ends with.
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
+fn describe(error: &io::Error) -> Failed {
+    if lacks_resources(error) {
+        return Failed::NotAsked(error.to_string());
+    }
+    Failed::Server(match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         io::ErrorKind::NotFound => "no such address".to_owned(),
         io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
         io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
         _ => error.to_string(),
+    })
+}
+
+/// Descriptors, memory or local ports.
+fn lacks_resources(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRNOTAVAIL)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_blamed_for_what_is_lacking_here() {
+        let failed = |errno: Errno| describe(&errno.into());
+        for ours in [Errno::MFILE, Errno::ADDRNOTAVAIL] {
+            assert!(matches!(failed(ours), Failed::NotAsked(_)), "{ours}");
+        }
+        assert_eq!(failed(Errno::CONNREFUSED), Failed::Server("connection refused".to_owned()));
     }
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
+use super::connection::Failed;
 use super::*;
 use crate::events::EventKind;
 use crate::fixture::{app, compiled, current, until};
@@ -61,21 +62,21 @@ fn check(keys: &str) -> Check {
     Check::clone(&compiled.checked.remove(0).check)
 }
 
-async fn run(keys: &str, address: SocketAddr) -> Result<String, String> {
+async fn run(keys: &str, address: SocketAddr) -> Result<String, Failed> {
     check(keys).run(&[Endpoint::Tcp(address)], "app.example:80", None).await
 }
 
-async fn check_response(keys: &str, response: &'static str) -> Result<String, String> {
+async fn check_response(keys: &str, response: &'static str) -> Result<String, Failed> {
     let origin = Origin::start(response).await;
     run(&format!("type = \"http\", {keys}"), origin.address).await
 }
 
-fn passed(what: &str) -> Result<String, String> {
+fn passed(what: &str) -> Result<String, Failed> {
     Ok(what.to_owned())
 }
 
-fn failed(why: &str) -> Result<String, String> {
-    Err(why.to_owned())
+fn failed(why: &str) -> Result<String, Failed> {
+    Err(Failed::Server(why.to_owned()))
 }
 
 #[tokio::test]

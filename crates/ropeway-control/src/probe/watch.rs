@@ -10,6 +10,7 @@ use ropeway_core::health::{ActiveHealth, Transition};
 use ropeway_proxy::tls::UpstreamTls;
 use tokio::time::Instant;
 
+use super::connection::Failed;
 use super::{CheckedServer, LastCheck};
 use crate::current::Current;
 use crate::events::EventKind;
@@ -76,7 +77,7 @@ impl Watch {
         }
     }
 
-    async fn check_once(&self) -> Result<String, String> {
+    async fn check_once(&self) -> Result<String, Failed> {
         let endpoints = self.server.live.endpoints();
         let tls = self.tls.load_full();
         self.server.check.run(&endpoints, &self.server.authority, tls.as_deref()).await
@@ -84,15 +85,16 @@ impl Watch {
 
     fn take(
         &self,
-        result: Result<String, String>,
+        result: Result<String, Failed>,
         took: Duration,
         health: &mut ActiveHealth,
         current: &Current,
     ) {
-        let ok = result.is_ok();
-        let detail = result.unwrap_or_else(|reason| reason);
+        let (ok, asked) = (result.is_ok(), !matches!(result, Err(Failed::NotAsked(_))));
+        let detail = result.unwrap_or_else(|failed| failed.to_string());
         tracing::debug!(upstream = %self.server.upstream, server = %self.server.name, ok, detail, "checked");
-        let transition = health.on_result(ok, current.now_ms(), &self.server.check.pace);
+        let transition =
+            asked.then(|| health.on_result(ok, current.now_ms(), &self.server.check.pace)).flatten();
         let last = LastCheck { at: SystemTime::now(), ok, detail: detail.clone(), took };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         if let Some(transition) = transition {

@@ -15,7 +15,7 @@ use crate::end::EndReason;
 use crate::priority::Priority;
 
 /// What a client's connection begins with; the guard begins behind it.
-const PREFACE_LEN: usize = 24;
+pub(super) const PREFACE_LEN: usize = 24;
 /// Streams that a client may leave half open and that are told from closed ones.
 const MOST_OPEN: usize = 4096;
 /// Frames that ask for work and carry nothing, which a client may send at once; what it earns beside them is below.
@@ -32,7 +32,7 @@ const MOST_BLOCK: usize = 64 * 1024;
 /// Bytes of memory that are kept from one looked at payload to the next.
 const KEPT: usize = 1024;
 
-const END_STREAM: u8 = 0x1;
+pub(super) const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
@@ -155,9 +155,14 @@ impl Guard {
     }
 
     /// Why a stream was refused that nobody has taken: [`EndReason::HeadTooLarge`] if it was answered,
-    /// [`EndReason::BadRequest`] if it was reset. Tells of each once; to be asked when no stream is left to be taken.
+    /// [`EndReason::BadRequest`] if it was reset, by whichever side. Tells of each once; to be asked when no stream is left to
+    /// be taken.
     pub fn take_refused(&mut self) -> Option<EndReason> {
-        self.waiting.take_refused()
+        let refused = self.waiting.take_refused()?;
+        if refused.is_abandoned {
+            self.note_reset();
+        }
+        Some(refused.reason)
     }
 
     /// Moves time on.
@@ -289,16 +294,23 @@ impl Guard {
 
     /// Keeps track of who may still send (RFC 9113, section 5.1).
     fn follow_stream(&mut self) -> Result<(), Code> {
-        let Frame { kind, flags, stream, .. } = self.frame;
+        let Frame { len, kind, flags, stream } = self.frame;
         let opens = kind == HEADERS && stream > self.last;
         match kind {
+            // A client's own streams have odd numbers (section 5.1.1).
+            HEADERS if opens && stream.is_multiple_of(2) => return Err(Code::Protocol),
+            // The stream is idle. Of other frames on idle streams the implementation behind us gets to know.
+            DATA if len == 0 && stream > self.last => return Err(Code::Protocol),
             HEADERS if opens => self.open(stream),
             DATA | HEADERS
                 if (self.forgotten + 1..=self.last).contains(&stream) && !self.open.contains(&stream) =>
             {
                 return Err(Code::StreamClosed);
             }
-            RST_STREAM => drop(self.open.remove(&stream)),
+            RST_STREAM => {
+                self.open.remove(&stream);
+                self.waiting.abandon(stream);
+            }
             _ => {}
         }
         if kind == HEADERS {

@@ -6,5 +6,6 @@ mod guard;
 mod huffman;
 mod waiting;
 
+pub use frames::EmptyData;
 pub use guard::{Code, Guard};
 pub use waiting::{Block, Opening};

@@ -34,6 +34,16 @@ struct Opened {
     opening: Opening,
     /// Why it was refused, if it was.
     refusal: Option<EndReason>,
+    /// The client has reset it. If nobody takes it after that, it was malformed.
+    is_abandoned: bool,
+}
+
+/// A stream that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub reason: EndReason,
+    /// The client has reset it before it was told.
+    pub is_abandoned: bool,
 }
 
 /// Both kinds of streams are in the order of their numbers, or for those to come in that of their frames.
@@ -52,7 +62,7 @@ impl Waiting {
         if self.opened.len() >= MOST_OPENED {
             self.opened.pop_front();
         }
-        self.opened.push_back(Opened { stream, opening, refusal: None });
+        self.opened.push_back(Opened { stream, opening, refusal: None, is_abandoned: false });
     }
 
     /// The field block of a stream is complete.
@@ -92,9 +102,18 @@ impl Waiting {
         self.opened.remove(at).map(|opened| opened.opening)
     }
 
-    pub fn take_refused(&mut self) -> Option<EndReason> {
+    /// The client resets a stream. What is told of it afterwards, if nobody takes it, is that it was malformed.
+    pub fn abandon(&mut self, stream: u32) {
+        if let Some(opened) = self.find(stream).filter(|opened| opened.refusal.is_none()) {
+            opened.refusal = Some(EndReason::BadRequest);
+            opened.is_abandoned = true;
+        }
+    }
+
+    pub fn take_refused(&mut self) -> Option<Refused> {
         let at = self.opened.iter().position(|opened| opened.refusal.is_some())?;
-        self.opened.remove(at)?.refusal
+        let Opened { refusal, is_abandoned, .. } = self.opened.remove(at)?;
+        refusal.map(|reason| Refused { reason, is_abandoned })
     }
 
     fn find(&mut self, stream: u32) -> Option<&mut Opened> {

@@ -10,7 +10,7 @@ use super::state::{End, Exchange};
 use crate::http2::{self, Broken};
 use crate::relay::PumpError;
 
-/// What a server did that the `h2` crate does not take.
+/// What a peer did that the `h2` crate does not take.
 const RULES: &str = "against the rules of HTTP/2";
 
 /// A failed attempt.
@@ -132,6 +132,9 @@ impl Failure {
             PumpError::Malformed(error) => end(error.request_reason()).with_detail(error.detail()),
             PumpError::SourceEnded => end(EndReason::RequestTruncated),
             PumpError::TooLarge => end(EndReason::BodyTooLarge),
+            PumpError::Source(error) if Broken::of(error) == Broken::Malformed => {
+                end(EndReason::BadRequestBody).with_detail(RULES)
+            }
             PumpError::Source(_) | PumpError::Sink(_) => end(EndReason::ClientClosed),
         };
         Self::new(end, None)

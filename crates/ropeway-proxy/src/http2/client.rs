@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use super::stream::Stream;
 use super::transport::Transport;
 use crate::link::Link;
+use crate::opening::Destination;
 use crate::upstream::Quota;
 use crate::worker::Worker;
 
@@ -68,7 +70,8 @@ struct State {
     used_ms: Cell<u64>,
 }
 
-/// Begins HTTP/2 on a connection, up to the settings of the server; a task of its own moves the frames from then on.
+/// Begins HTTP/2 on a connection, up to the settings of the server; a task of its own moves the frames from then on. One
+/// that is for one request ends without ceremony: an orderly end would keep a port of ours for a minute.
 ///
 /// # Errors
 ///
@@ -76,11 +79,12 @@ struct State {
 pub(crate) async fn greet(
     worker: &Rc<Worker>,
     link: Link,
-    https: bool,
+    destination: &Destination,
     moves: u64,
+    is_for_one: bool,
 ) -> Result<Multiplexed, h2::Error> {
     link.give_up_after(LONGEST_SILENCE);
-    let transport = Transport::to_server(link, Rc::clone(worker));
+    let transport = Transport::to_server(link, Rc::clone(worker), is_for_one);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -101,8 +105,11 @@ pub(crate) async fn greet(
     let state = Rc::new(State::default());
     state.heard.set(transport.received());
     state.used_ms.set(worker.deadlines.now_ms());
+    let https = destination.tls.is_some();
     let multiplexed = Multiplexed { requests, https, moves, state: Rc::clone(&state) };
+    let (live, worker) = (Arc::clone(&destination.live), worker.index);
     tokio::task::spawn_local(async move {
+        live.counters.of(worker).inspect(|counters| counters.multiplexed_in.bump());
         let end = poll_fn(|cx| {
             let poll = poll_turn(cx, &mut connection, &transport);
             state.heard.set(transport.received());
@@ -112,6 +119,7 @@ pub(crate) async fn greet(
             tracing::debug!(%error, "HTTP/2 connection to a server ended");
         }
         state.is_over.set(true);
+        live.counters.of(worker).inspect(|counters| counters.multiplexed_out.bump());
     });
     Ok(multiplexed)
 }

@@ -25,12 +25,19 @@ pub(crate) struct Multiplexer {
     connections: RefCell<Vec<Multiplexed>>,
     opening: RefCell<Option<Outcome>>,
     is_closed: Cell<bool>,
+    /// Nobody else finds it: its connection is over with the first request.
+    is_for_one: bool,
 }
 
 /// How the opening of a connection ends, for all who wait for it.
 type Outcome = watch::Receiver<Option<Result<(), EndReason>>>;
 
 impl Multiplexer {
+    /// One for a request that is to share its connection with no other.
+    pub fn for_one() -> Self {
+        Self { is_for_one: true, ..Self::default() }
+    }
+
     /// A stream on a connection that stands and leads to where the server is now.
     pub fn stream(&self, now_ms: u64, moves: u64, quota: Quota) -> Option<Stream> {
         self.connections.borrow().iter().find_map(|connection| connection.stream(now_ms, moves, quota))
@@ -91,7 +98,7 @@ impl Multiplexer {
         })
         .await;
         let (moves, quota) = (destination.live.moves(), destination.quota);
-        let connection = connect(worker, &slot, destination, moves).await?;
+        let connection = connect(worker, &slot, destination, moves, self.is_for_one).await?;
         let first =
             connection.stream(worker.deadlines.now_ms(), moves, quota).ok_or(EndReason::ConnectFailed)?;
         if !self.is_closed.get() {
@@ -106,13 +113,14 @@ async fn connect(
     slot: &DeadlineSlot,
     destination: Destination,
     moves: u64,
+    is_for_one: bool,
 ) -> Result<Multiplexed, EndReason> {
-    let (authority, https) = (&destination.authority, destination.tls.is_some());
+    let authority = &destination.authority;
     let prepare_ms = destination.prepare_ms();
     let mut connecting = Connecting::new(destination.clone(), worker, slot);
     let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
     let mut greeted = pin!(async {
-        greet(worker, link, https, moves).await.map_err(|error| {
+        greet(worker, link, &destination, moves, is_for_one).await.map_err(|error| {
             // The crate keeps no more of an error than its kind: this is that of TLS.
             if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
                 let details = format_args!("TLS handshake with {authority} failed: {error}");

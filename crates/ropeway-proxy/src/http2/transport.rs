@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::EndReason;
-use ropeway_core::http2::{Code, Guard, Opening};
+use ropeway_core::http2::{Code, EmptyData, Guard, Opening};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffers::Pending;
@@ -28,23 +28,32 @@ struct Carrier {
     worker: Rc<Worker>,
     /// Judges what a client sends.
     guard: Option<Guard>,
+    /// What arrives to no purpose.
+    empty_data: EmptyData,
     /// Frames that were written in this turn of the connection.
     batch: Pending,
+    /// Closing is all that ends it.
+    ends_by_reset: bool,
 }
 
 impl Transport {
-    /// To a server.
-    pub fn to_server(link: Link, worker: Rc<Worker>) -> Self {
-        Self::new(link, worker, None)
+    /// To a server. The connection may end by a reset: when all of a response has come, nothing is lost by that.
+    pub fn to_server(mut link: Link, worker: Rc<Worker>, ends_by_reset: bool) -> Self {
+        if ends_by_reset {
+            link.reset_on_close();
+        }
+        Self::new(link, worker, None, ends_by_reset)
     }
 
     /// From a client, who is judged.
     pub fn from_client(link: Link, worker: Rc<Worker>, guard: Guard) -> Self {
-        Self::new(link, worker, Some(guard))
+        Self::new(link, worker, Some(guard), false)
     }
 
-    fn new(link: Link, worker: Rc<Worker>, guard: Option<Guard>) -> Self {
-        Self(Rc::new(RefCell::new(Carrier { link, worker, guard, batch: Pending::default() })))
+    fn new(link: Link, worker: Rc<Worker>, guard: Option<Guard>, ends_by_reset: bool) -> Self {
+        let empty_data = if guard.is_some() { EmptyData::of_client() } else { EmptyData::of_server() };
+        let batch = Pending::default();
+        Self(Rc::new(RefCell::new(Carrier { link, worker, guard, empty_data, batch, ends_by_reset })))
     }
 
     /// Bytes that the peer has sent.
@@ -119,7 +128,9 @@ impl Carrier {
             buffer.put_slice(link.inbox.as_slice().get(..count).unwrap_or_default());
             link.inbox.consume(count, &worker.buffers);
         }
-        if self.is_bearable(buffer.filled().get(before..).unwrap_or_default()) {
+        let arrived = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+        if self.is_bearable(arrived) {
+            self.empty_data.hide(arrived);
             return Poll::Ready(Ok(()));
         }
         // Whoever polls the connection asks for the verdict after that.
@@ -177,7 +188,7 @@ impl Carrier {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send_batch(cx, &[])?;
         ready!(self.link.poll_flush(cx, &self.worker.buffers))?;
-        Poll::Ready(self.link.shutdown_write(cx))
+        Poll::Ready(if self.ends_by_reset { Ok(()) } else { self.link.shutdown_write(cx) })
     }
 }
 

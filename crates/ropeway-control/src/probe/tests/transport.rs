@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::compile::{Compiled, Surroundings, compile};
 use crate::log::test_directory::TestDirectory;
+use crate::probe::connection::Failed;
 use crate::tls::{self, LiveTls};
 
 /// An authority, and a server certificate of it for `app.example`.
@@ -67,7 +68,7 @@ fn compiled_with_files(upstream: &str, registry: &Registry) -> Compiled {
 }
 
 /// Runs the check of a server at `address`, in an upstream with these keys.
-async fn check_once(address: SocketAddr, upstream: &str) -> Result<String, String> {
+async fn check_once(address: SocketAddr, upstream: &str) -> Result<String, Failed> {
     let upstream = format!("servers = [\"{address}\"]\n{upstream}");
     let server = compiled_with_files(&upstream, &Registry::new(1)).checked.remove(0);
     server.check.run(&server.live.endpoints(), "app.example:80", server.tls.as_deref()).await
@@ -209,7 +210,10 @@ async fn a_certificate_that_requests_would_refuse_fails_the_check() {
         (site.tls("other.example"), "not valid for name \"other.example\""),
         (Site::new().tls("app.example"), "UnknownIssuer"),
     ] {
-        let reason = check_once(address, &format!("{tls}\nhealth = {{ type = \"tcp\" }}")).await.unwrap_err();
+        let reason = check_once(address, &format!("{tls}\nhealth = {{ type = \"tcp\" }}"))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(
             reason.starts_with("TLS handshake: invalid peer certificate") && reason.contains(why),
             "{reason}"
@@ -222,7 +226,7 @@ async fn a_server_without_tls_fails_a_check_by_tls() {
     let site = Site::new();
     let server = http1_server().await;
     let upstream = format!("{}\nhealth = {{ type = \"tcp\" }}", site.tls("app.example"));
-    let reason = check_once(server, &upstream).await.unwrap_err();
+    let reason = check_once(server, &upstream).await.unwrap_err().to_string();
     assert!(reason.starts_with("TLS handshake: received corrupt message"), "{reason}");
 }
 
@@ -263,7 +267,7 @@ async fn an_answer_by_http2_is_judged_like_any_other() {
 #[tokio::test]
 async fn a_server_that_does_not_speak_http2_fails() {
     let upstream = "protocol = \"h2\"\nhealth = { type = \"http\" }";
-    let reason = check_once(http1_server().await, upstream).await.unwrap_err();
+    let reason = check_once(http1_server().await, upstream).await.unwrap_err().to_string();
     assert!(reason.contains("frame with invalid size"), "{reason}");
     let site = Site::new();
     let address = tls_server(&site, &[], |_| plain(200, b"")).await;

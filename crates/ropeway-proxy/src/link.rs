@@ -220,6 +220,14 @@ impl Link {
         self.sent.saturating_sub((self.outbox.len() + queued) as u64)
     }
 
+    /// The same of the connection that a stream is on, as long as that is what the stream waits for; 0 otherwise.
+    pub fn delivered_beneath(&self) -> u64 {
+        match &self.transport {
+            Transport::Socket(..) => 0,
+            Transport::Stream(stream) => stream.delivered_beneath(),
+        }
+    }
+
     /// Has the kernel look whether the peer is still there, and give the connection up that shows no sign of it for so long.
     pub fn give_up_after(&self, silence: Duration) {
         if let Transport::Socket(socket, _) = &self.transport {

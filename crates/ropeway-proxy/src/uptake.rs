@@ -25,8 +25,8 @@ pub(crate) struct Uptake {
     waited_ms: u64,
     /// When the peer was last known to take something.
     moved_at_ms: u64,
-    /// What the link had delivered when it was last looked at in this wait.
-    seen: Option<u64>,
+    /// What the link, and the connection beneath it, had delivered when they were last looked at in this wait.
+    seen: Option<(u64, u64)>,
     /// What the link had delivered before there was anything to judge.
     base: u64,
     /// Bytes that have certainly been taken.
@@ -64,17 +64,17 @@ impl Uptake {
 
     /// Asks how much of what went over the link has been taken; nothing before `sent_before` counts.
     pub fn look(&mut self, now_ms: u64, link: &Link, sent_before: u64) {
-        self.note(now_ms, link.delivered(), sent_before);
+        self.note(now_ms, (link.delivered(), link.delivered_beneath()), sent_before);
     }
 
-    fn note(&mut self, now_ms: u64, delivered: u64, sent_before: u64) {
+    fn note(&mut self, now_ms: u64, (delivered, beneath): (u64, u64), sent_before: u64) {
         // Of what was sent before, some may have been on its way still.
         self.base = self.base.min(sent_before).min(delivered);
         self.taken = delivered - self.base;
-        if self.seen.is_none_or(|seen| delivered > seen) {
+        if self.seen.is_none_or(|seen| delivered > seen.0 || beneath > seen.1) {
             self.moved_at_ms = now_ms;
         }
-        self.seen = Some(delivered);
+        self.seen = Some((delivered, beneath));
     }
 }
 
@@ -89,9 +89,9 @@ mod tests {
         let mut uptake = Uptake::new();
         uptake.begin(5_000);
         assert_eq!(uptake.due_ms(IDLE), 5_100);
-        uptake.note(5_100, 70, 0);
+        uptake.note(5_100, (70, 0), 0);
         assert_eq!(uptake.due_ms(IDLE), 6_200);
-        uptake.note(6_200, 70, 0);
+        uptake.note(6_200, (70, 0), 0);
         assert_eq!(uptake.due_ms(IDLE), 6_200, "it is over");
     }
 
@@ -99,9 +99,20 @@ mod tests {
     fn a_byte_begins_the_wait_anew() {
         let mut uptake = Uptake::new();
         uptake.begin(5_000);
-        uptake.note(5_100, 70, 0);
-        uptake.note(6_200, 71, 0);
+        uptake.note(5_100, (70, 0), 0);
+        uptake.note(6_200, (71, 0), 0);
         assert_eq!(uptake.due_ms(IDLE), 7_300);
+    }
+
+    /// It says that the peer reads, and not what.
+    #[test]
+    fn what_moves_beneath_begins_the_wait_anew_and_earns_nothing() {
+        let mut uptake = Uptake::new();
+        uptake.begin(5_000);
+        uptake.note(5_100, (70, 1_000), 0);
+        uptake.note(6_200, (70, 1_001), 0);
+        assert_eq!(uptake.due_ms(IDLE), 7_300);
+        assert_eq!(uptake.taken, 70);
     }
 
     #[test]
@@ -110,11 +121,11 @@ mod tests {
         let patience = Patience { idle_ms: 60_000, min_rate: Some(rate) };
         let mut uptake = Uptake::new();
         uptake.begin(5_000);
-        uptake.note(5_100, 2_000, 0);
+        uptake.note(5_100, (2_000, 0), 0);
         assert_eq!(uptake.due_ms(patience), 5_000 + 500 + 2_000 + TICK_MS);
         uptake.end(7_000);
         uptake.begin(9_000);
-        uptake.note(9_100, 2_000, 0);
+        uptake.note(9_100, (2_000, 0), 0);
         assert_eq!(uptake.due_ms(patience), 9_000 + 500 + TICK_MS, "two seconds are spent");
     }
 
@@ -124,8 +135,8 @@ mod tests {
         let patience = Patience { idle_ms: 60_000, min_rate: Some(rate) };
         let mut uptake = Uptake::new();
         uptake.begin(0);
-        uptake.note(100, 5_000, 9_000);
-        uptake.note(1_100, 7_000, 9_000);
+        uptake.note(100, (5_000, 0), 9_000);
+        uptake.note(1_100, (7_000, 0), 9_000);
         assert_eq!(uptake.due_ms(patience), 2_000 + TICK_MS);
     }
 }

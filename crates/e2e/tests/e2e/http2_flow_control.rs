@@ -350,3 +350,26 @@ fn a_body_that_nobody_wants_does_not_use_up_the_connection() {
     let _ = connection.request(Block::post("/"), &body).expect(200);
     expect_going_on(&mut connection);
 }
+
+/// What waits is the connection, until a third of a buffer of megabytes is free. No stream of it is idle in the meantime.
+#[test]
+fn a_client_that_reads_slowly_is_not_taken_for_an_idle_one() {
+    let endless = Origin::scripted(|peer| {
+        let _ = peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        while peer.send([0; 65_536]) {}
+    });
+    let timeouts = "timeout = { send_idle = \"1500ms\" }";
+    let lab = lab(endless).with(&format!("http2 = {{ prior_knowledge = true }}\n{timeouts}"), "", "").start();
+    let mut connection = Connection::open(&lab.client().receive_buffer(65_536));
+    let _ = connection.start(Block::get("/"));
+    let uptime = || lab.admin().status()["uptime_seconds"].as_f64().unwrap();
+    let begun = uptime();
+    eventually("several idle times pass", || {
+        let mut some = [0; 2_000];
+        let count = std::io::Read::read(&mut connection.wire.stream(), &mut some).unwrap();
+        assert!(count > 0, "the connection is closed");
+        (uptime() - begun > 5.0).then_some(())
+    });
+    assert_eq!(lab.origin(1).open_connections(), 1, "the client is given up: {}", lab.admin().status());
+}

@@ -225,7 +225,7 @@ impl Served {
             return;
         }
         let has_body = !body.is_end_stream() && kind == Kind::Request;
-        let mut link = Link::of_stream(Stream::from_client(body, respond, kind));
+        let mut link = Link::of_stream(Stream::from_client(body, respond, kind, self.transport.clone()));
         link.received = head.len() as u64;
         let mut stream = client.for_stream(worker, link);
         let exchange = receive(worker, &mut stream, head, has_body);

@@ -16,6 +16,8 @@ use ropeway_core::http1::Head;
 
 use super::client::Lease;
 use super::text::{self, Untranslatable};
+use super::transport::Transport;
+use crate::link::Link;
 
 /// Pieces of a body below this size are gathered, in bytes.
 const SMALL: usize = 1024;
@@ -41,6 +43,8 @@ pub(crate) struct Stream {
     /// What is to follow once everything before it has been written.
     ending: Option<HeaderMap>,
     kind: Kind,
+    /// The connection of a client.
+    carrier: Option<Transport>,
     lease: Option<Lease>,
 }
 
@@ -78,8 +82,15 @@ enum Held {
 
 impl Stream {
     /// A client's stream, whose request head was read already.
-    pub fn from_client(body: RecvStream, respond: SendResponse<Bytes>, kind: Kind) -> Self {
-        Self::new(Receiving::Body(body), Sending::Response(respond), kind)
+    pub(super) fn from_client(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        kind: Kind,
+        carrier: Transport,
+    ) -> Self {
+        let mut stream = Self::new(Receiving::Body(body), Sending::Response(respond), kind);
+        stream.carrier = Some(carrier);
+        stream
     }
 
     /// A stream to a server, to be opened by what is written first.
@@ -106,6 +117,7 @@ impl Stream {
             sends_trailers: true,
             ending: None,
             kind,
+            carrier: None,
             lease: None,
         }
     }
@@ -263,6 +275,12 @@ impl Stream {
             Sending::Body(body) => body.capacity(),
             _ => 0,
         }
+    }
+
+    /// How much a client has taken of all that is on its connection, if more of that waits to be sent.
+    pub fn delivered_beneath(&self) -> u64 {
+        let delivered = |link: &Link| if link.outbox.is_empty() { 0 } else { link.delivered() };
+        self.carrier.as_ref().map_or(0, |carrier| carrier.with_link(delivered))
     }
 
     fn awaits_head(&self) -> bool {

@@ -124,6 +124,9 @@ end_reasons! {
     /// An authority looked whether the host is ours (RFC 8555 section 8).
     ChallengeAnswered, "challenge_answered", 200, Nobody, "A challenge of the certificate authority was answered.";
 
+    /// RFC 9110, section 7.6.2: the client wants to know what we say, and not the server.
+    LastRecipient, "last_recipient", 200, Nobody, "By its Max-Forwards the request goes no further than this proxy.";
+
     /// The TLS handshake failed.
     TlsHandshake, "tls_handshake_failed", 499, Client, "The TLS handshake failed.";
     /// The TLS handshake was not complete in time.

@@ -49,6 +49,25 @@ fn options_may_ask_the_server_itself() {
     lab.expect_origin_saw_only(&["*"]);
 }
 
+/// RFC 9110 section 7.6.2.
+#[test]
+fn max_forwards_is_counted_down_and_ends_here_at_zero() {
+    let lab = Lab::new().origins(1).start();
+    let ask = |method: &str, left: &str| {
+        let client = lab.client().field("Max-Forwards", left).field("X-Case", &format!("{method} {left}"));
+        client.request(method, "/", "").status
+    };
+    assert_eq!((ask("OPTIONS", "0"), ask("TRACE", "0")), (200, 501));
+    let passed = [("OPTIONS", "3", "2"), ("TRACE", "1", "0"), ("GET", "0", "0"), ("OPTIONS", "+1", "+1")];
+    for (method, left, told) in passed {
+        assert_eq!(ask(method, left), 200, "{method} {left}");
+        let seen = lab.origin(1).requests().pop().unwrap();
+        assert_eq!(seen.field("x-case"), Some(format!("{method} {left}")));
+        assert_eq!(seen.field("max-forwards").as_deref(), Some(told), "{method} {left}");
+    }
+    assert_eq!(lab.origin(1).count(), passed.len());
+}
+
 #[test]
 fn host_must_be_there_once_and_be_a_host() {
     let lab = Lab::new().origins(1).start();

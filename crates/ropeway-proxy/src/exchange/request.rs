@@ -46,6 +46,11 @@ pub(super) fn check(request: &RequestHead, route: &Route) -> Result<(), Failure>
     if request.method() == Method::Connect {
         return refuse(EndReason::MethodNotSupported);
     }
+    match (max_forwards(request), request.method()) {
+        (Some(0), Method::Trace) => return refuse(EndReason::MethodNotSupported),
+        (Some(0), _) => return refuse(EndReason::LastRecipient),
+        _ => {}
+    }
     match (request.framing(), route.max_body) {
         (BodyFraming::Length(length), Some(most)) if length > most => refuse(EndReason::BodyTooLarge),
         _ => Ok(()),
@@ -76,7 +81,22 @@ pub(super) fn prepare(view: &View, exchange: &mut Exchange, client: &Client, rou
         request.head.remove(Known::Host);
     }
     remove(&mut request.head, &route.request_edits);
+    exchange.forwards_left = max_forwards(request).map(|most| most.saturating_sub(1));
+    if exchange.forwards_left.is_some() {
+        request.head.remove_named(MAX_FORWARDS);
+    }
     grpc::take_timeout(exchange);
+}
+
+const MAX_FORWARDS: &[u8] = b"Max-Forwards";
+
+/// How often a request may be sent on, which it may say for two methods (RFC 9110, section 7.6.2).
+fn max_forwards(request: &RequestHead) -> Option<u64> {
+    if !matches!(request.method(), Method::Options | Method::Trace) {
+        return None;
+    }
+    let digits = std::str::from_utf8(request.head.find(MAX_FORWARDS)?).ok()?;
+    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The largest head, by [`http2::charge`], that shares a connection of HTTP/2. Beyond its limits nginx ends the connection
@@ -127,6 +147,9 @@ pub(super) fn compose(
         for (name, value) in identity.fields() {
             write_field(out, name, value.as_bytes());
         }
+    }
+    if let Some(left) = exchange.forwards_left {
+        write_field(out, MAX_FORWARDS, itoa::Buffer::new().format(left).as_bytes());
     }
     grpc::write_time_left(out, worker, exchange);
     let translated_type = exchange.call.as_ref().and_then(|call| call.translated_type.as_ref());

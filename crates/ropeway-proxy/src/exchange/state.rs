@@ -102,6 +102,8 @@ pub(crate) struct Exchange {
     /// Bytes of the body that wait in the client's inbox and were sent from there, so that they can be sent again.
     pub held: usize,
     pub wants_upgrade: bool,
+    /// What the next recipient is told of how often the request may be sent on.
+    pub forwards_left: Option<u64>,
     /// The call of gRPC that the request is.
     pub call: Option<Call>,
     /// Whether the client's connection may serve another request.
@@ -197,6 +199,7 @@ impl Default for Exchange {
             alone: false,
             held: 0,
             wants_upgrade: false,
+            forwards_left: None,
             call: None,
             keep_client: true,
             keep_server: true,
@@ -249,6 +252,7 @@ impl Exchange {
             alone: _,
             held,
             wants_upgrade,
+            forwards_left: _,
             call,
             keep_client,
             keep_server,

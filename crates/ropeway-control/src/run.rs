@@ -107,7 +107,8 @@ impl StartError {
 /// Runs the proxy until a signal ends it. Messages go to standard error.
 ///
 /// SIGTERM and SIGINT stop accepting and wait for what is under way, at most for `shutdown.drain_timeout`; a second
-/// one does not wait, and ends the process within a second whatever it is doing. SIGHUP reads the file again. SIGUSR1 opens log files again.
+/// one does not wait, and ends the process within a second whatever it is doing. SIGHUP reads the file again. SIGUSR1
+/// opens log files again.
 ///
 /// Exit codes: 0 after a signal, also if the drain ran out of time; 1 when the process could not start, or when a
 /// second signal cut the drain short; 2 when the configuration is wrong.

@@ -49,8 +49,7 @@ impl ClientIdentity {
     }
 }
 
-/// The fields of a client's identity. What clients send of them is taken out everywhere, if
-/// they are written anywhere.
+/// The fields of a client's identity. What clients send of them is taken out everywhere, if they are written anywhere.
 pub(crate) const IDENTITY_FIELDS: [&[u8]; 3] =
     [b"X-Client-Cert-Subject", b"X-Client-Cert-SAN", b"X-Client-Cert-Fingerprint"];
 

@@ -1,6 +1,7 @@
 //! TLS towards clients and servers, as the control plane hands it over: built, checked, and ready to use.
 
 mod handshake;
+mod places;
 mod session;
 
 use std::fmt;
@@ -19,7 +20,7 @@ pub struct ListenerTls {
     pub profiles: TlsProfiles,
     /// Time for a handshake, from the first byte on.
     pub handshake_ms: u64,
-    /// Handshakes that one worker works on at a time; more wait their turn.
+    /// Handshakes that are under way in one worker at a time; more wait for a place.
     pub max_handshakes: u32,
     /// Whether servers are told who a client is that has shown a certificate.
     pub identity_fields: bool,

@@ -195,6 +195,7 @@ impl Worker {
     pub fn tick(&self) {
         let now_ms = self.shared.clock.now_ms();
         self.deadlines.sweep(now_ms);
+        self.handshakes.relieve(now_ms);
         self.log.borrow_mut().flush();
     }
 

@@ -11,8 +11,9 @@ use std::task::{Context, Poll, ready};
 use ropeway_core::client_hello::{ClientHello, ClientHelloError, DEFAULT_LIMIT, Progress};
 use ropeway_core::end::EndReason;
 use rustls::{HandshakeKind, ProtocolVersion};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
+use super::places::Places;
 use super::{ListenerTls, Session};
 use crate::challenges;
 use crate::connection::{Client, Identity, Names, linger};
@@ -25,20 +26,14 @@ const PER_TURN: usize = 4;
 /// The handshakes of one worker: how many are under way, and how many may be computed before the event loop goes round.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
-    under_way: Cell<u32>,
-    ended: Notify,
+    places: Places,
     turns: Semaphore,
     refilling: Cell<bool>,
 }
 
 impl Default for Handshakes {
     fn default() -> Self {
-        Self {
-            under_way: Cell::new(0),
-            ended: Notify::new(),
-            turns: Semaphore::new(PER_TURN),
-            refilling: Cell::new(false),
-        }
+        Self { places: Places::default(), turns: Semaphore::new(PER_TURN), refilling: Cell::new(false) }
     }
 }
 
@@ -78,10 +73,12 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
     let profile = tls.profiles.index_for(name.as_bytes());
     let of_profile = || tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
     let config = challenge.or_else(of_profile).ok_or(EndReason::Internal)?;
-    let _turn = {
-        let mut turn = pin!(worker.handshakes.turn(worker, tls.max_handshakes));
-        poll_fn(|cx| within(worker, client, due, |_| turn.as_mut().poll(cx).map(Ok))).await?
-    };
+    let place = worker.handshakes.places.claim(tls.max_handshakes);
+    poll_fn(|cx| within(worker, client, due, |_| place.poll_held(cx).map(Ok))).await?;
+    {
+        let mut turn = pin!(worker.handshakes.turn(worker));
+        poll_fn(|cx| within(worker, client, due, |_| turn.as_mut().poll(cx).map(Ok))).await?;
+    }
     let session = Session::accept(config, client.link.inbox.as_slice(), Rc::clone(&worker.wire_buffers))
         .map_err(|_| EndReason::Internal)?;
     client.link.inbox.clear(&worker.buffers);
@@ -89,7 +86,9 @@ async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u
     client.arrival.https = true;
     poll_fn(|cx| {
         within(worker, client, due, |client| {
-            client.link.poll_handshake(cx).map_err(|error| explain(client, &error))
+            let poll = client.link.poll_handshake(cx).map_err(|error| explain(client, &error));
+            let lost = poll.is_pending() && place.is_lost(cx);
+            if lost { Poll::Ready(Err(EndReason::TlsDisplaced)) } else { poll }
         })
     })
     .await?;
@@ -203,13 +202,13 @@ async fn refuse_plain(worker: &Worker, client: &mut Client) {
 }
 
 impl Handshakes {
-    /// Waits until one more handshake may be under way, and for its turn. It is under way until the result is dropped.
-    async fn turn<'a>(&'a self, worker: &Rc<Worker>, most: u32) -> UnderWay<'a> {
-        while self.under_way.get() >= most {
-            self.ended.notified().await;
-        }
-        self.under_way.set(self.under_way.get() + 1);
-        let under_way = UnderWay(self);
+    /// Lets those who wait have the places of those who had time enough. To be called several times a second.
+    pub fn relieve(&self, now_ms: u64) {
+        self.places.relieve(now_ms);
+    }
+
+    /// Waits for one's turn to compute.
+    async fn turn(&self, worker: &Rc<Worker>) {
         if let Ok(turn) = self.turns.acquire().await {
             turn.forget();
         }
@@ -217,7 +216,6 @@ impl Handshakes {
             let worker = Rc::clone(worker);
             tokio::task::spawn_local(async move { worker.handshakes.refill().await });
         }
-        under_way
     }
 
     /// Gives out the turns of the next round, once everyone who is ready now has been served.
@@ -225,16 +223,5 @@ impl Handshakes {
         tokio::task::yield_now().await;
         self.refilling.set(false);
         self.turns.add_permits(PER_TURN.saturating_sub(self.turns.available_permits()));
-    }
-}
-
-/// A handshake that is under way.
-struct UnderWay<'a>(&'a Handshakes);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
-        // All of them: each knows how many its listener allows.
-        self.0.ended.notify_waiters();
     }
 }

@@ -1,7 +1,9 @@
 //! Counting instructions with valgrind.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use crate::command::{cargo, run, text};
 
 /// Two runs of a case differ by this many calls, and by nothing else.
 const CALLS: u64 = 1_000;
@@ -16,16 +18,8 @@ pub struct Program(PathBuf);
 /// # Errors
 /// When it does not compile.
 pub fn build(root: &Path) -> Result<Program, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(root).args([
-        "bench",
-        "--quiet",
-        "--package",
-        "ropeway-core",
-        "--bench",
-        "instructions",
-    ]);
+    let mut command = cargo(root);
+    command.args(["bench", "--quiet", "--package", "ropeway-core", "--bench", "instructions"]);
     let built = run(command.args(["--no-run", "--message-format", "json"]))?;
     executable(&text(&built.stdout)).map(Program).ok_or_else(|| "cargo named no executable".to_owned())
 }
@@ -55,20 +49,6 @@ impl Program {
         let printed = text(&counted.stderr);
         references(&printed).ok_or_else(|| format!("valgrind printed no count:\n{printed}"))
     }
-}
-
-fn run(command: &mut Command) -> Result<Output, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("{name}: {error}"))?;
-    if output.status.success() {
-        Ok(output)
-    } else {
-        Err(format!("{name} failed with {}:\n{}", output.status, text(&output.stderr)))
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The path in cargo's message about the artifact.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::crowding::Crowding;
 use crate::snapshot::{Listener, ListenerLive};
 
 const SHARDS: usize = 16;
@@ -48,23 +49,55 @@ impl PerClient {
     }
 }
 
+/// Connections that are open, where there is a cap on them.
+#[derive(Debug, Default)]
+pub struct Capped {
+    open: AtomicU32,
+    pub(crate) crowding: Crowding,
+}
+
+impl Capped {
+    /// How many are open.
+    pub fn open(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    fn enter(&self, most: u32, now_ms: u64) -> bool {
+        let is_in = count_up(&self.open, most);
+        if !is_in || Crowding::is_crowd(self.open(), most) {
+            self.crowding.note(now_ms);
+        }
+        is_in
+    }
+
+    fn leave(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+}
+
 /// The right to keep one connection open; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    process: Arc<AtomicU32>,
+    process: Arc<Capped>,
     listener: Arc<ListenerLive>,
     counted_client: Option<IpAddr>,
 }
 
 impl Admission {
     /// Counts a connection, or refuses it at a cap.
-    pub fn enter(process: &Arc<AtomicU32>, most: u32, listener: &Listener, client: IpAddr) -> Option<Self> {
+    pub fn enter(
+        process: &Arc<Capped>,
+        most: u32,
+        listener: &Listener,
+        client: IpAddr,
+        now_ms: u64,
+    ) -> Option<Self> {
         let live = &listener.live;
-        if !count_up(process, most) {
+        if !process.enter(most, now_ms) {
             return None;
         }
-        if !count_up(&live.open, listener.max_connections.unwrap_or(u32::MAX)) {
-            process.fetch_sub(1, Relaxed);
+        if !live.connections.enter(listener.max_connections.unwrap_or(u32::MAX), now_ms) {
+            process.leave();
             return None;
         }
         // From here on, dropping `admission` undoes what was counted.
@@ -82,8 +115,8 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.process.fetch_sub(1, Relaxed);
-        self.listener.open.fetch_sub(1, Relaxed);
+        self.process.leave();
+        self.listener.connections.leave();
         if let Some(client) = self.counted_client {
             self.listener.per_client.leave(client);
         }

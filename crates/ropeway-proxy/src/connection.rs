@@ -196,6 +196,22 @@ impl Client {
         }
     }
 
+    /// When a client has been idle for too long: mostly at `due`, which is `idle_ms` from when that began, but earlier
+    /// where others wait for its place.
+    #[inline]
+    pub fn idle_due(&self, due: u64, idle_ms: u64) -> u64 {
+        due.saturating_sub(idle_ms.saturating_sub(self.worker.idle_ms(&self.listener, idle_ms)))
+    }
+
+    /// Counts an idle client that makes room for others: before `due`.
+    pub fn count_made_room(&self, due: u64) {
+        if !self.slot.has_passed(due)
+            && let Some(counters) = self.counters(&self.worker)
+        {
+            counters.made_room.bump();
+        }
+    }
+
     /// Whether another request may follow the current one.
     #[inline]
     pub fn may_continue(&self, worker: &Worker) -> bool {
@@ -323,17 +339,16 @@ fn poll_speaks_http2(
 /// The next request, to be routed or refused; `None` when the client left or was idle for too long.
 async fn receive(worker: &Rc<Worker>, client: &mut Client) -> Option<Box<Exchange>> {
     let timeouts = &client.listener.timeouts;
-    let first = client.requests == 0;
-    let mut state = Receiving {
-        exchange: None,
-        due: client.slot.after(if first { timeouts.head_ms } else { timeouts.idle_ms }),
-    };
+    let patience_ms = if client.requests == 0 { timeouts.head_ms } else { timeouts.idle_ms };
+    let mut state = Receiving { exchange: None, patience_ms, due: client.slot.after(patience_ms) };
     poll_fn(|cx| state.poll(cx, worker, client)).await
 }
 
 /// The wait for a request head. Owns no exchange before the first byte.
 struct Receiving {
     exchange: Option<Box<Exchange>>,
+    /// How long the client may take to begin, when there is room.
+    patience_ms: u64,
     due: u64,
 }
 
@@ -428,10 +443,12 @@ impl Receiving {
 
     fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<Option<Box<Exchange>>> {
         let mut due = self.due;
-        if self.exchange.is_none()
-            && let Some(close_at) = worker.idle_close_at()
-        {
-            due = due.min(close_at);
+        if self.exchange.is_none() {
+            due = client.idle_due(due, self.patience_ms);
+            if client.slot.has_passed(due) {
+                client.count_made_room(self.due);
+            }
+            due = due.min(worker.idle_close_at().unwrap_or(u64::MAX));
         }
         if !client.slot.has_passed(due) && !worker.must_abort() {
             client.slot.arm(due);

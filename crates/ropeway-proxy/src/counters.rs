@@ -199,6 +199,8 @@ pub struct ListenerCounters {
     pub closed: Counter,
     /// Connections refused at a cap.
     pub refused: Counter,
+    /// Idle connections that were closed early, to make room.
+    pub made_room: Counter,
     /// TLS handshakes that were completed; those that failed are among `ends`.
     pub handshakes: Counter,
     /// Those of them that resumed an earlier session.

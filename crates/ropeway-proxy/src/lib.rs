@@ -17,6 +17,7 @@ mod complaint;
 mod connect;
 mod connection;
 pub mod counters;
+mod crowding;
 mod deadline;
 mod exchange;
 mod grpc_web;

@@ -6,7 +6,6 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use ropeway_core::end::EndReason;
@@ -103,7 +102,7 @@ impl Destination {
 
 fn race(destination: &Destination, worker: &Worker, slot: &DeadlineSlot) -> Race {
     let most = worker.view().snapshot.server_descriptors;
-    let clients = worker.shared.open.load(Relaxed);
+    let clients = worker.shared.connections.open();
     let descriptors = most.map_or(u32::MAX, |most| most.saturating_add(clients));
     Race::new(destination.live.endpoints(), slot, destination.connect_ms, descriptors)
 }

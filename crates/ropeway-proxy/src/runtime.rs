@@ -6,7 +6,6 @@ mod thread;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -62,7 +61,7 @@ impl Runtime {
         let shared = Arc::new(Shared {
             clock: settings.clock,
             snapshot: ArcSwap::from_pointee(snapshot),
-            open: Arc::new(AtomicU32::new(0)),
+            connections: Arc::default(),
             active: AtomicU32::new(0),
             counters: PerWorker::new(workers),
             log: sender,
@@ -134,7 +133,7 @@ impl Runtime {
     /// Client connections that are open.
     #[must_use]
     pub fn open_connections(&self) -> u32 {
-        self.shared.open.load(Relaxed)
+        self.shared.connections.open()
     }
 
     /// Requests in flight.

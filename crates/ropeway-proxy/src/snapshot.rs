@@ -151,7 +151,7 @@ pub struct ListenerLive {
     /// Per-worker counters.
     pub counters: PerWorker<ListenerCounters>,
     /// Open connections, for the caps.
-    pub open: std::sync::atomic::AtomicU32,
+    pub connections: crate::admission::Capped,
     /// Connections per client address, for listeners with such a cap.
     pub per_client: crate::admission::PerClient,
 }
@@ -162,7 +162,7 @@ impl ListenerLive {
     pub fn new(workers: usize) -> Self {
         Self {
             counters: PerWorker::new(workers),
-            open: std::sync::atomic::AtomicU32::new(0),
+            connections: crate::admission::Capped::default(),
             per_client: crate::admission::PerClient::default(),
         }
     }

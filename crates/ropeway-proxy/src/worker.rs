@@ -11,6 +11,7 @@ use ropeway_core::balance::Rng;
 use ropeway_core::retry::RetryBudget;
 
 use crate::access_log::{LogBuffer, LogSender, LogTarget, RequestId};
+use crate::admission::Capped;
 use crate::buffers::{BufferPool, Scratch};
 use crate::clock::Clock;
 use crate::complaint::{Complaint, Complaints};
@@ -18,13 +19,15 @@ use crate::counters::{PerWorker, WorkerCounters};
 use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Listener, Snapshot};
 use crate::tls::{Handshakes, WireBuffers};
 use crate::upstream::{ServerLive, Upstream};
 
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
 /// drain begins is still answered.
 const DRAIN_IDLE_MS: u64 = 1_000;
+/// How often idle connections look whether they may stay, while there is hardly room.
+const LOOK_MS: u64 = 1_000;
 
 /// What all workers of a process share.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub(crate) struct Shared {
     pub clock: Clock,
     pub snapshot: ArcSwap<Snapshot>,
     /// Open client connections.
-    pub open: Arc<AtomicU32>,
+    pub connections: Arc<Capped>,
     /// Requests in flight, counted only while there is a cap on them.
     pub active: AtomicU32,
     pub counters: PerWorker<WorkerCounters>,
@@ -60,6 +63,8 @@ pub(crate) struct Worker {
     /// The fewest exchanges that were free since the last sweep: so many are not needed.
     spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
+    /// When idle connections look again how long they may stay; 0 while there is room.
+    look_at_ms: Cell<u64>,
     requests: Cell<u64>,
     complaints: Complaints,
 }
@@ -106,6 +111,7 @@ impl Worker {
             exchanges: RefCell::default(),
             spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
+            look_at_ms: Cell::new(0),
             requests: Cell::new(0),
             complaints: Complaints::default(),
             shared,
@@ -196,7 +202,31 @@ impl Worker {
         let now_ms = self.shared.clock.now_ms();
         self.deadlines.sweep(now_ms);
         self.handshakes.relieve(now_ms);
+        self.make_room(now_ms);
         self.log.borrow_mut().flush();
+    }
+
+    /// Has idle connections look how long they may stay, once a second while it is crowded.
+    fn make_room(&self, now_ms: u64) {
+        let has_room = |capped: &Capped| capped.crowding.is_over(now_ms);
+        let listeners = &self.view().snapshot.listeners;
+        if has_room(&self.shared.connections) && listeners.iter().all(|it| has_room(&it.live.connections)) {
+            self.look_at_ms.set(0);
+        } else if self.look_at_ms.get() <= now_ms {
+            self.look_at_ms.set(now_ms + LOOK_MS);
+            self.deadlines.wake_all();
+        }
+    }
+
+    /// How long a client of this listener may be idle now, where that is `idle_ms` at other times.
+    #[inline]
+    pub fn idle_ms(&self, listener: &Listener, idle_ms: u64) -> u64 {
+        if self.look_at_ms.get() == 0 {
+            return idle_ms;
+        }
+        let now_ms = self.deadlines.now_ms();
+        let both = [&*self.shared.connections, &listener.live.connections];
+        both.map(|capped| capped.crowding.shorten(idle_ms, now_ms)).into_iter().min().unwrap_or(idle_ms)
     }
 
     /// What is done about twice a second: memory and connections that nobody needs are given up.

@@ -1,6 +1,10 @@
 //! Caps on connections and requests: at a cap the answer is fast and counted.
 
+use std::io::{Read, Write};
+
 use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, reply};
+
+use crate::threats_tls::connect;
 
 fn hold(lab: &Running, count: usize) -> Vec<Connection> {
     let held: Vec<Connection> = (0..count)
@@ -32,6 +36,75 @@ fn a_listener_refuses_connections_beyond_its_cap_and_recovers() {
     ropeway_e2e::eventually("there is room again", || {
         lab.connect().try_get("/").is_ok_and(|response| response.status == 200).then_some(())
     });
+}
+
+/// Waits until somebody who comes is served, and returns the connection.
+fn get_in(connect: impl Fn() -> Connection) -> Connection {
+    ropeway_e2e::eventually("an idle connection makes room", || {
+        let mut connection = connect();
+        connection.try_get("/").is_ok_and(|response| response.status == 200).then_some(connection)
+    })
+}
+
+fn made_room(lab: &Running) -> f64 {
+    lab.admin().metric("ropeway_listener_made_room_total", &[("listener", "web")])
+}
+
+#[test]
+fn idle_connections_make_room_for_newcomers() {
+    let settings = "limits = { connections = 4 }\ntimeout = { idle = \"10m\" }";
+    let lab = Lab::new().origins(1).with(settings, "", "").start();
+    let held = hold(&lab, 4);
+    assert_eq!(made_room(&lab), 0.0);
+    let _in = get_in(|| lab.connect());
+    assert!(made_room(&lab) >= 1.0);
+    drop(held);
+}
+
+#[test]
+fn connections_on_which_nothing_ever_came_make_room_too() {
+    let config =
+        ropeway_e2e::lab::file("timeout = { head = \"10m\" }", "", "") + "[limits]\nconnections = 3\n";
+    let lab = Lab::new().origins(1).config(&config).start();
+    let _silent: Vec<Connection> = (0..3).map(|_| lab.connect()).collect();
+    let _in = get_in(|| lab.connect());
+}
+
+#[test]
+fn idle_connections_of_http2_make_room_too() {
+    let settings =
+        "http2 = { prior_knowledge = true }\nlimits = { connections = 2 }\ntimeout = { idle = \"10m\" }";
+    let lab = Lab::new().origins(1).with(settings, "", "").start();
+    let no_settings = b"\0\0\0\x04\0\0\0\0\0";
+    let _idle = [(); 2].map(|()| {
+        let mut idle = connect(&lab);
+        idle.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &no_settings[..]].concat()).unwrap();
+        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 1, "the settings of the other side");
+        idle
+    });
+    let _in = get_in(|| lab.connect());
+    assert!(made_room(&lab) >= 1.0);
+}
+
+#[test]
+fn one_that_is_busy_keeps_its_place() {
+    let gate = Gate::new();
+    let door = gate.clone();
+    let origin = Origin::answering(move |request| {
+        if request.target == "/slow" {
+            door.wait();
+        }
+        reply(200, &[], "done")
+    });
+    let settings = "limits = { connections = 2 }\ntimeout = { idle = \"10m\" }";
+    let lab = Lab::new().origin(origin).with(settings, "", "").start();
+    let mut busy = lab.connect();
+    busy.send_get("/slow");
+    lab.origin(1).wait_for_requests(1);
+    let _idle = hold(&lab, 1);
+    let _in = get_in(|| lab.connect());
+    gate.open();
+    let _ = busy.receive().expect(200);
 }
 
 #[test]

@@ -87,7 +87,7 @@ section! {
 section! {
     /// What clients may ask for.
     pub struct ListenerLimits {
-        /// Connections open at the same time. Beyond it new ones are answered 503 and closed.
+        /// Connections open at the same time. Near it idle ones make room; beyond it new ones are answered 503 and closed.
         connections: Option<u32> = limit(100_000_000, "no limit"),
         /// Connections open at the same time from one client address.
         connections_per_client: Option<u32> = limit(100_000_000, "no limit"),

@@ -127,7 +127,7 @@ impl Text for LogOutput {
 section! {
     /// Limits of the whole process, all listeners together. At a limit the answer is fast, and counted.
     pub struct Limits {
-        /// Client connections open at the same time.
+        /// Client connections open at the same time. Near it idle ones make room; beyond it new ones are answered 503.
         connections: Option<u32> = optional(integer(1..=100_000_000), "as many as the descriptor limit allows"),
         /// Requests in flight at the same time. Further ones are answered 503 at once.
         requests: Option<u32> = limit(100_000_000, "no limit"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::State;
@@ -195,7 +194,7 @@ fn listener_view(control: &Control, listener: &Listener) -> ListenerView {
     ListenerView {
         name: listener.name.clone(),
         addresses: own.map(|(_, address)| address.to_string()).collect(),
-        connections_open: listener.live.open.load(Relaxed),
+        connections_open: listener.live.connections.open(),
         accepted: counters.sum(|worker| worker.accepted.get()),
         refused: counters.sum(|worker| worker.refused.get()),
         requests: requests_of(listener),

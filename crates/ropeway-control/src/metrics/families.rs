@@ -138,6 +138,8 @@ families! {
             "Client connections that speak HTTP/2.";
         REFUSED: Counter "listener_refused" ["listener"]
             "Client connections refused because a limit was reached.";
+        MADE_ROOM: Counter "listener_made_room" ["listener"]
+            "Idle client connections closed early, because there were nearly as many connections as there may be.";
         LISTENER_REQUESTS: Counter "listener_requests" ["listener"]
             "Requests received, malformed ones included.";
         LISTENER_ENDS: Counter "listener_request_ends" ["listener", "reason"]

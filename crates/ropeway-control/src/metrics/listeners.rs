@@ -18,6 +18,7 @@ pub(super) fn encode(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     }
     sums(page, snapshot, &family::ACCEPTED, |worker| worker.accepted.get())?;
     sums(page, snapshot, &family::REFUSED, |worker| worker.refused.get())?;
+    sums(page, snapshot, &family::MADE_ROOM, |worker| worker.made_room.get())?;
     sums(page, snapshot, &family::HANDSHAKES, |worker| worker.handshakes.get())?;
     sums(page, snapshot, &family::RESUMED, |worker| worker.resumed.get())?;
     sums(page, snapshot, &family::HTTP2_CONNECTIONS, |worker| worker.http2.get())?;

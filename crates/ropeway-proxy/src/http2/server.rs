@@ -151,9 +151,7 @@ impl Served {
             self.is_condemned = true;
             client.count_end(EndReason::HeadTimeout);
             self.connection.abrupt_shutdown(Reason::NO_ERROR);
-        } else if self.farewell.is_none()
-            && (!client.may_continue(worker)
-                || self.idle_at(client).is_some_and(|idle_at| client.slot.has_passed(idle_at)))
+        } else if self.farewell.is_none() && (!client.may_continue(worker) || self.was_idle_for_long(client))
         {
             self.connection.graceful_shutdown();
         } else {
@@ -165,7 +163,19 @@ impl Served {
 
     /// When the connection has had no stream for too long.
     fn idle_at(&self, client: &Client) -> Option<u64> {
+        Some(client.idle_due(self.idle_at_latest(client)?, client.listener.timeouts.idle_ms))
+    }
+
+    fn idle_at_latest(&self, client: &Client) -> Option<u64> {
         Some(self.quiet_since_ms?.saturating_add(client.listener.timeouts.idle_ms))
+    }
+
+    fn was_idle_for_long(&self, client: &Client) -> bool {
+        let was_idle = self.idle_at(client).is_some_and(|due| client.slot.has_passed(due));
+        if was_idle && let Some(latest) = self.idle_at_latest(client) {
+            client.count_made_room(latest);
+        }
+        was_idle
     }
 
     /// When a field block, or the header of a frame, has to be complete.

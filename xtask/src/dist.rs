@@ -28,7 +28,10 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
     let profile = directory.join("ropeway.profdata");
     run(Command::new(&toolchain.profdata).args(["merge", "-o"]).arg(&profile).arg(&counts))?;
     println!("3 of 3: the build that has learnt");
-    let built = toolchain.release(root, &directory.join("learnt"), "profile-use", &profile)?;
+    let learnt = directory.join("learnt");
+    // Cargo knows the name of the profile, and not that there is another one of that name.
+    let _ = fs::remove_dir_all(&learnt);
+    let built = toolchain.release(root, &learnt, "profile-use", &profile)?;
     let published = directory.join("ropeway");
     fs::copy(&built, &published).map_err(|error| format!("{}: {error}", published.display()))?;
     Ok(published)

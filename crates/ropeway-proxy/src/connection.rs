@@ -24,6 +24,8 @@ use crate::worker::Worker;
 
 /// Bytes of a client that are read and dropped after the last response, before the connection is closed.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// Between two looks at a client of which something is left unread.
+const LOOK_MS: u64 = 2_000;
 
 /// What is known of a client that came by TLS.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +52,9 @@ pub(crate) struct Client {
     /// Where the client connected to, once somebody has asked.
     pub local: Option<SocketAddr>,
     worker: Rc<Worker>,
-    /// When to notice that the client goes away: a request that is answered sooner does not need it.
-    watch_at: u64,
+    /// When to look next whether the client is still there, if the event loop does not tell of it: a request that is
+    /// answered before the first time does not need it.
+    look_at: u64,
     requests: u32,
     in_request: bool,
     opened: Rc<Opened>,
@@ -104,7 +107,7 @@ impl Client {
             identity: None,
             names: None,
             local: None,
-            watch_at: slot.after(0),
+            look_at: slot.after(0),
             slot,
             worker: Rc::clone(worker),
             requests: 0,
@@ -125,7 +128,7 @@ impl Client {
             identity: self.identity.clone(),
             names: self.names.clone(),
             local: self.local,
-            watch_at: 0,
+            look_at: 0,
             worker: Rc::clone(worker),
             requests: 0,
             in_request: false,
@@ -165,19 +168,21 @@ impl Client {
         }
     }
 
-    /// What the client did while it was not expected to send; registers for it, once the client is waiting for long
-    /// enough.
+    /// What the client did while nobody reads what it sends; registers for it, once the client is waiting for long enough.
     pub fn poll_noise(&mut self, cx: &mut Context<'_>) -> Poll<Noise> {
-        if !self.link.is_watched() && !self.slot.has_passed(self.watch_at) {
+        if !self.link.is_watched() && !self.slot.has_passed(self.look_at) {
             return Poll::Pending;
         }
-        self.link.poll_noise(cx)
+        let noise = self.link.poll_noise(cx);
+        // The event loop wakes nobody for what follows something that is left unread.
+        self.look_at = if noise.is_ready() { self.slot.after(LOOK_MS) } else { u64::MAX };
+        noise
     }
 
-    /// Asks to be woken at `due`, or earlier to begin to watch the client.
+    /// Asks to be woken at `due`, or earlier to look at the client, if the last [`Self::poll_noise`] asks for that.
     pub fn wait_until(&self, due: u64) {
-        let watched = self.link.is_watched();
-        self.slot.arm(if watched { due } else { due.min(self.watch_at) });
+        let looks = !self.slot.has_passed(self.look_at);
+        self.slot.arm(if looks { due.min(self.look_at) } else { due });
     }
 
     /// Reads more of what the client sends into the inbox. `false` when nothing follows.
@@ -316,7 +321,8 @@ fn poll_speaks_http2(
     if !limits.prior_knowledge {
         return Poll::Ready(false);
     }
-    let due = client.watch_at.saturating_add(client.listener.timeouts.head_ms);
+    // Nobody has looked yet, so this is the time since the connection was accepted.
+    let due = client.look_at.saturating_add(client.listener.timeouts.head_ms);
     loop {
         let inbox = client.link.inbox.as_slice();
         if !inbox.iter().zip(PREFACE).all(|(byte, wanted)| byte == wanted) || client.slot.has_passed(due) {

@@ -340,7 +340,7 @@ fn move_bodies(
         Poll::Ready(Err(error)) => return Err(Failure::while_relaying(&error)),
         Poll::Pending => {}
     }
-    if exchange.upload_is_over(&server.link) && response::client_is_gone(cx, client) {
+    if exchange.leaves_client_unread(&server.link) && response::client_is_gone(cx, client) {
         return Err(Failure::client_gone(Stage::Relay));
     }
     Ok(false)

@@ -259,11 +259,21 @@ impl Link {
         })
     }
 
+    /// Most bytes that can be read without another from the peer; on a secured connection those of the records that are
+    /// here, which hold less. Asks the kernel.
+    pub fn left_to_read(&self) -> u64 {
+        let Transport::Socket(socket, session) = &self.transport else { return u64::MAX };
+        let held = self.inbox.len() + session.as_ref().map_or(0, |session| session.held());
+        // One that cannot be asked may have anything.
+        let in_socket = rustix::io::ioctl_fionread(socket.as_fd()).unwrap_or(u64::MAX);
+        in_socket.saturating_add(held as u64)
+    }
+
     /// Whether an idle connection may be used: nothing arrived on it, no end of stream either. Reads the
     /// readiness that the event loop keeps; no system call.
     pub fn is_quiet(&self) -> bool {
         let Transport::Socket(socket, session) = &self.transport else { return false };
-        let silent = session.as_ref().is_none_or(|session| !session.holds_input());
+        let silent = session.as_ref().is_none_or(|session| session.held() == 0);
         silent && self.inbox.is_empty() && socket.is_quiet()
     }
 

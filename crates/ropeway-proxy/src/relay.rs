@@ -135,6 +135,18 @@ impl Pump {
         self.done && !self.failed
     }
 
+    /// Whether nothing is read from the source because the sink does not keep up.
+    #[inline]
+    pub fn waits_for_sink(&self) -> bool {
+        self.waiting == Waiting::Sink
+    }
+
+    /// Whether more of the body is to come than a source that has ended can still have. Asks the kernel.
+    pub fn lacks_more_than(&self, source: &Link) -> bool {
+        // Chunks tell no length, but there is no end without another byte.
+        !self.done && self.decoder.remaining().unwrap_or(1) > source.left_to_read()
+    }
+
     /// Whether an error has come up. What follows the body in its source cannot be found then, not even by asking for the
     /// rest of it: some of that was decoded and is still there.
     #[inline]

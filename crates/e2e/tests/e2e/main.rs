@@ -46,6 +46,7 @@ mod routing;
 mod servers;
 mod shutdown;
 mod stalled_logs;
+mod stalled_uploads;
 mod syscalls;
 mod targets;
 mod threats_framing;

@@ -430,12 +430,12 @@ fn poll_upload(
     Ok(())
 }
 
-/// Whether a client that is not expected to send has closed its connection in both directions.
+/// Whether a client that nobody reads from has closed its connection in both directions.
 pub(super) fn client_is_gone(cx: &mut Context<'_>, client: &mut Client) -> bool {
     matches!(client.poll_noise(cx), Poll::Ready(Noise::Gone))
 }
 
-/// Notices a client that went away while the server works.
+/// Notices a client that went away while the server works, or does not take the request.
 fn poll_client(
     cx: &mut Context<'_>,
     worker: &Worker,
@@ -443,9 +443,10 @@ fn poll_client(
     exchange: &Exchange,
     server: &ServerLink,
 ) -> Result<(), Failure> {
-    if !exchange.upload_is_over(&server.link) {
+    if !exchange.leaves_client_unread(&server.link) {
         return Ok(());
     }
+    let uploading = !exchange.upload_is_over(&server.link);
     if let Poll::Ready(flushed) = client.link.poll_flush(cx, &worker.buffers) {
         flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
     }
@@ -453,6 +454,9 @@ fn poll_client(
         Poll::Ready(Noise::Gone) => Err(Failure::client_gone(Stage::Send)),
         Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => {
             Err(Failure::client_gone(Stage::Send))
+        }
+        Poll::Ready(Noise::HalfClosed) if uploading && exchange.upload.lacks_more_than(&client.link) => {
+            Err(Failure::of_client(&PumpError::SourceEnded, Stage::Send))
         }
         _ => Ok(()),
     }

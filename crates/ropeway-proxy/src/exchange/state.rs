@@ -319,6 +319,12 @@ impl Exchange {
         self.upload_broken || (self.upload.is_done() && server.outbox.is_empty())
     }
 
+    /// Whether nothing is read from the client now, so that it has to be looked whether it is still there.
+    #[inline]
+    pub fn leaves_client_unread(&self, server: &Link) -> bool {
+        self.upload_is_over(server) || self.upload.waits_for_sink()
+    }
+
     /// Forgets what an attempt left behind, for the next one.
     pub fn restart(&mut self, worker: &Worker, client: &mut Client) {
         client.link.inbox.prepend(self.upload.take_kept(), &worker.buffers);

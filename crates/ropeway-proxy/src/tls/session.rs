@@ -100,9 +100,9 @@ impl Session {
         self.peer.state()
     }
 
-    /// Whether there are bytes that a read would look at before it asks the socket.
-    pub fn holds_input(&self) -> bool {
-        !self.unread.is_empty() || !self.waiting.is_empty()
+    /// How many bytes there are that a read would look at before it asks the socket, encrypted ones included.
+    pub fn held(&self) -> usize {
+        self.unread.len() + self.waiting.len()
     }
 
     /// Goes on with the handshake until it is complete.

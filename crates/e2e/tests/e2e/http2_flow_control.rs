@@ -373,3 +373,36 @@ fn a_client_that_reads_slowly_is_not_taken_for_an_idle_one() {
     });
     assert_eq!(lab.origin(1).open_connections(), 1, "the client is given up: {}", lab.admin().status());
 }
+
+/// A proxy that has nothing to answer from but itself, and a client that has room for nothing.
+fn refusing(send_idle: &str) -> (Running, Connection, u32) {
+    let listener =
+        format!("http2 = {{ prior_knowledge = true }}\ntimeout = {{ send_idle = \"{send_idle}\" }}");
+    let lab = Lab::new().origins(1).with(&listener, "match = { path = \"/app\" }", "").start();
+    let mut connection = thrifty(&lab, 0);
+    let stream = connection.start(Block::get("/none"));
+    let _ = connection.response_head(stream).expect(404);
+    (lab, connection, stream)
+}
+
+#[test]
+fn a_client_that_reads_our_own_answer_slowly_is_not_taken_for_an_idle_one() {
+    let (lab, mut connection, stream) = refusing("1500ms");
+    let uptime = || lab.admin().status()["uptime_seconds"].as_f64().unwrap();
+    let begun = uptime();
+    for halves in 1..=10 {
+        eventually("half a second", || (uptime() - begun > f64::from(halves) / 2.0).then_some(()));
+        connection.send(&[window_update(stream, 1)]);
+    }
+    connection.send(&[window_update(stream, 65_535)]);
+    let _ = connection.response(stream).expect(404);
+}
+
+#[test]
+fn a_client_that_reads_nothing_of_our_own_answer_is_given_up() {
+    let (lab, mut connection, stream) = refusing("300ms");
+    connection.expect_reset(stream, &[CANCEL, INTERNAL_ERROR]);
+    let ends = [("reason", "no_route")];
+    assert_eq!(lab.admin().metric("ropeway_listener_request_ends_total", &ends), 1.0);
+    assert_eq!(lab.admin().metric("ropeway_requests_active", &[]), 0.0);
+}

@@ -1,6 +1,6 @@
 //! Uploads that wait for their server: what the client does meanwhile, and how long it may take.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use ropeway_e2e::h2::frame::{code::*, data, headers, reset, setting, window_update};
@@ -297,4 +297,72 @@ fn a_client_that_resets_behind_a_request_too_many_is_noticed() {
     several_looks(&lab);
     connection.wire.reset();
     wait_for_end(&lab, "client_closed");
+}
+
+/// A socket becomes writable once a third of its buffer is free, and that may take a slow server longer than it may be
+/// idle.
+#[test]
+fn a_server_that_reads_slowly_is_not_taken_for_an_idle_one() {
+    let server = narrow();
+    let lab = Lab::new()
+        .config(&to(&file("", "timeout = { stream_idle = \"1500ms\" }", ""), server.address()))
+        .start();
+    let mut connection = lab.connect();
+    connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    let server = server.tcp();
+    let (begun, mut received) = (uptime(&lab), 0);
+    eventually("several idle times pass", || {
+        push(&connection);
+        while received < (200_000.0 * (uptime(&lab) - begun)) as usize {
+            let count = server.stream().read(&mut [0; 2_000]).unwrap();
+            assert!(count > 0, "the request is cut off");
+            received += count;
+        }
+        (uptime(&lab) - begun > 6.0).then_some(())
+    });
+    assert_eq!(lab.admin().status()["routes"][0]["ends"], serde_json::json!({}));
+}
+
+#[test]
+fn a_server_that_reads_nothing_is_given_up() {
+    let server = narrow();
+    let lab = Lab::new()
+        .config(&to(&file("", "timeout = { stream_idle = \"300ms\" }", ""), server.address()))
+        .start();
+    let mut connection = lab.connect();
+    connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    let mut server = server.tcp();
+    eventually("the server is given up", || {
+        push(&connection);
+        (ends(&lab, "send_timeout") == 1).then_some(())
+    });
+    connection.wire.stream().set_nonblocking(false).unwrap();
+    let _ = connection.receive().expect(504);
+    server.drain();
+}
+
+/// Its window is what it reads by.
+#[test]
+fn a_server_of_http2_that_reads_slowly_is_not_taken_for_an_idle_one() {
+    let route = "timeout = { stream_idle = \"1500ms\" }";
+    let (mut stall, client) = Stall::new(Lab::new(), ["", route], Running::client);
+    let (mut connection, stream) = stall.upload(&client, &length(FIRST + SECOND));
+    let begun = uptime(&stall.lab);
+    for halves in 1..=10 {
+        eventually("half a second", || (uptime(&stall.lab) - begun > f64::from(halves) / 2.0).then_some(()));
+        stall.server.send(&[window_update(stream, 1)]);
+    }
+    stall.server.send(&[window_update(stream, 1_000_000)]);
+    assert_eq!(stall.server.whole(stream).body.data.len(), FIRST + SECOND);
+    stall.server.answer(stream, "done");
+    let _ = connection.receive().expect(200).expect_body("done");
+}
+
+#[test]
+fn a_server_of_http2_that_reads_nothing_is_given_up() {
+    let (mut stall, client) =
+        Stall::new(Lab::new(), ["", "timeout = { stream_idle = \"1s\" }"], Running::client);
+    let (mut connection, stream) = stall.upload(&client, &length(FIRST + SECOND));
+    let _ = connection.receive().expect(504);
+    stall.expect_given_up(stream, "send_timeout");
 }

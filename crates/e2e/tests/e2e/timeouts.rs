@@ -1,5 +1,7 @@
 //! Time-outs of every phase, configured short; the defaults are the same code with larger numbers.
 
+use std::io::{ErrorKind, Read, Write};
+
 use ropeway_e2e::h2::frame::{code::NO_ERROR, headers, open_headers};
 use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::origin::Port;
@@ -212,6 +214,75 @@ fn a_client_that_reads_slowly_is_not_taken_for_an_idle_one() {
         (uptime() - begun > 5.0).then_some(())
     });
     assert_eq!(lab.origin(1).open_connections(), 1, "the client is given up: {}", lab.admin().status());
+}
+
+/// Asks again and again for what is answered by the proxy itself, as far as it takes the requests.
+struct Asking {
+    connection: ropeway_e2e::Connection,
+    requests: Vec<u8>,
+    sent: usize,
+    received: usize,
+}
+
+impl Asking {
+    fn new(lab: &ropeway_e2e::Running) -> Self {
+        let connection = lab.client().receive_buffer(65_536).connect();
+        connection.wire.stream().set_nonblocking(true).unwrap();
+        let requests = b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1_000);
+        Self { connection, requests, sent: 0, received: 0 }
+    }
+
+    fn push(&mut self) {
+        while let Ok(count) = self.connection.wire.stream().write(&self.requests[self.sent..]) {
+            self.sent = (self.sent + count) % self.requests.len();
+        }
+    }
+
+    /// Reads until so many bytes have come altogether.
+    fn pull(&mut self, most: usize) {
+        while self.received < most {
+            match self.connection.wire.stream().read(&mut vec![0; most - self.received]) {
+                Ok(0) => panic!("the connection is closed"),
+                Ok(count) => self.received += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => panic!("the connection is gone: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_reads_our_own_answers_slowly_is_not_taken_for_an_idle_one() {
+    let timeouts = "timeout = { send_idle = \"1500ms\" }";
+    let lab = Lab::new().origins(1).with(timeouts, "match = { path = \"/app\" }", "").start();
+    let mut asking = Asking::new(&lab);
+    let uptime = || lab.admin().status()["uptime_seconds"].as_f64().unwrap();
+    let begun = uptime();
+    ropeway_e2e::eventually("several idle times pass", || {
+        asking.push();
+        asking.pull((200_000.0 * (uptime() - begun)) as usize);
+        (uptime() - begun > 6.0).then_some(())
+    });
+    assert_eq!(connections(&lab), 1.0, "the client is given up");
+}
+
+#[test]
+fn a_client_that_reads_none_of_our_own_answers_is_given_up() {
+    let timeouts = "timeout = { send_idle = \"300ms\" }";
+    let lab = Lab::new().origins(1).with(timeouts, "match = { path = \"/app\" }", "").start();
+    let mut asking = Asking::new(&lab);
+    let requests = || lab.admin().metric("ropeway_listener_requests_total", &[]);
+    ropeway_e2e::eventually("the client is given up", || {
+        asking.push();
+        (requests() > 0.0 && connections(&lab) == 0.0).then_some(())
+    });
+    // Why there is no other answer is what the end says, be it read or not.
+    let ends = |reason| lab.admin().metric("ropeway_listener_request_ends_total", &[("reason", reason)]);
+    assert_eq!(ends("no_route"), requests());
+}
+
+fn connections(lab: &ropeway_e2e::Running) -> f64 {
+    lab.admin().metric("ropeway_listener_connections", &[("listener", "web")])
 }
 
 /// What waits in the buffers of the proxy's system was not taken by anybody.

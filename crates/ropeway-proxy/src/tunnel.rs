@@ -7,7 +7,7 @@ use ropeway_core::end::EndReason;
 use crate::buffers::PIECE_READ;
 use crate::connection::Client;
 use crate::deadline::TICK_MS;
-use crate::link::Link;
+use crate::link::{Link, Noise};
 use crate::worker::Worker;
 
 /// A tunnel between a client and a server.
@@ -52,6 +52,9 @@ impl Tunnel {
         if self.to_server == Direction::Closed && self.to_client == Direction::Closed {
             return Poll::Ready(EndReason::TunnelClosed);
         }
+        if self.leaves_client_unread(server) && client.poll_noise(cx) == Poll::Ready(Noise::Gone) {
+            return Poll::Ready(EndReason::TunnelClosed);
+        }
         if client.link.received + server.received != before {
             self.last_byte_ms = now_ms;
         }
@@ -62,8 +65,15 @@ impl Tunnel {
         if worker.must_abort() {
             return Poll::Ready(EndReason::Shutdown);
         }
-        client.slot.arm(due);
+        client.wait_until(due);
         Poll::Pending
+    }
+
+    /// Whether nothing is read from the client now, and it can be seen that it is gone: once both sides of its connection
+    /// have ended in order, that looks the same.
+    fn leaves_client_unread(&self, server: &Link) -> bool {
+        let unread = self.to_server != Direction::Open || !server.outbox.is_empty();
+        unread && self.to_client != Direction::Closed
     }
 }
 

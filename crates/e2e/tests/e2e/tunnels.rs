@@ -1,8 +1,12 @@
 //! `Upgrade`: a tunnel of bytes after 101, and only then (RFC 9110 section 7.8).
 
+use std::io::Write;
 use std::net::Shutdown;
 
-use ropeway_e2e::{Connection, Lab, Origin, Peer, reply};
+use ropeway_e2e::h2::Listener;
+use ropeway_e2e::lab::file;
+use ropeway_e2e::wire::Wire;
+use ropeway_e2e::{Connection, Lab, Origin, Peer, Running, eventually, reply};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -136,6 +140,90 @@ fn a_tunnel_ends_when_its_origin_dies() {
     upgraded(&mut connection);
     lab.origin_mut(1).stop();
     connection.expect_gone();
+}
+
+/// A tunnel whose server does and reads what the test does and reads.
+fn by_hand() -> (Running, Connection, Wire) {
+    let listener = Listener::new();
+    let config = file("", "", "").replace("@all", &format!("\"{}\"", listener.address()));
+    let lab = Lab::new().config(&config).start();
+    let mut connection = lab.connect();
+    connection.send(UPGRADE);
+    let mut server = listener.tcp();
+    let _ = server.until(b"\r\n\r\n").unwrap();
+    server.send(SWITCH.as_bytes()).unwrap();
+    let _ = connection.receive_head().expect(101);
+    (lab, connection, server)
+}
+
+/// Sends until nobody has taken a byte for a second, and says how many were taken.
+fn fill(lab: &Running, connection: &Connection) -> usize {
+    let (mut sent, mut since) = (0, uptime(lab));
+    connection.wire.stream().set_nonblocking(true).unwrap();
+    eventually("nobody takes more", || {
+        while let Ok(count) = connection.wire.stream().write(&[b'x'; 65_536]) {
+            (sent, since) = (sent + count, uptime(lab));
+        }
+        (uptime(lab) - since > 1.0).then_some(sent)
+    })
+}
+
+fn uptime(lab: &Running) -> f64 {
+    lab.admin().status()["uptime_seconds"].as_f64().unwrap()
+}
+
+fn expect_closed(lab: &Running) {
+    eventually("the tunnel closes", || {
+        (lab.admin().metric("ropeway_listener_connections", &[("listener", "web")]) == 0.0).then_some(())
+    });
+}
+
+/// What the client has sent last is left in its socket then, and its reset behind it.
+#[test]
+fn a_tunnel_ends_when_its_client_resets_while_its_origin_does_not_read() {
+    let (lab, connection, mut server) = by_hand();
+    let _ = fill(&lab, &connection);
+    connection.wire.reset();
+    expect_closed(&lab);
+    server.drain();
+}
+
+/// The end of its side was passed on long before.
+#[test]
+fn a_tunnel_ends_when_its_client_resets_after_it_has_finished() {
+    let (lab, mut connection, mut server) = by_hand();
+    connection.half_close();
+    assert_eq!(server.to_end().unwrap(), b"");
+    server.send(b"heard").unwrap();
+    assert_eq!(connection.wire.exactly(5).unwrap(), b"heard");
+    connection.wire.reset();
+    expect_closed(&lab);
+}
+
+/// Both sides of the client's connection have ended then, and some of what it has sent is still under way.
+#[test]
+fn an_origin_that_finishes_first_and_reads_late_still_hears_everything() {
+    let (lab, mut connection, mut server) = by_hand();
+    server.half_close();
+    assert_eq!(connection.rest(), b"");
+    let sent = fill(&lab, &connection);
+    connection.half_close();
+    let mut heard = 0;
+    eventually("the end reaches the proxy", || {
+        heard += server.exactly(65_536).unwrap().len();
+        is_end_acknowledged(&connection).then_some(())
+    });
+    let begun = uptime(&lab);
+    eventually("several looks at the client", || (uptime(&lab) - begun > 5.0).then_some(()));
+    assert!(heard < sent, "nothing is under way any more");
+    assert_eq!(heard + server.to_end().unwrap().len(), sent);
+    expect_closed(&lab);
+}
+
+/// Whether the peer's system has taken in the end of a connection whose other side has ended before: it is none any more
+/// then.
+fn is_end_acknowledged(connection: &Connection) -> bool {
+    connection.wire.stream().peer_addr().is_err()
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn connect(
     };
     let opened = ready!(opening.poll(cx, worker, &client.slot));
     exchange.opening = None;
-    let link = match opened.map_err(Failure::not_opened)? {
+    let link = match opened.map_err(Failure::connect)? {
         Opened::New(link) => ServerLink::new(link, exchange.moves),
         Opened::Shared(stream) => {
             counters.reused.bump();

@@ -113,10 +113,10 @@ pub(crate) struct Connecting {
     began_us: u64,
     race: Race,
     /// What follows once the connection stands, where something does, and until when.
-    rest: Option<(Waited<Link, EndReason>, u64)>,
+    rest: Option<(Waited<Link>, u64)>,
 }
 
-type Waited<T, E> = Pin<Box<dyn Future<Output = Result<T, E>>>>;
+type Waited<T> = Pin<Box<dyn Future<Output = Result<T, EndReason>>>>;
 
 impl Connecting {
     /// Nothing is opened before the first poll.
@@ -165,27 +165,6 @@ impl Connecting {
     }
 }
 
-/// Why an exchange has no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotOpened {
-    pub reason: EndReason,
-    /// Others wait for the same connection, and the one who had it opened answers for the failure.
-    pub is_told: bool,
-}
-
-impl NotOpened {
-    /// What failed for another has failed for this one, too.
-    pub const fn for_another(reason: EndReason) -> Self {
-        Self { reason, is_told: true }
-    }
-}
-
-impl From<EndReason> for NotOpened {
-    fn from(reason: EndReason) -> Self {
-        Self { reason, is_told: false }
-    }
-}
-
 /// What an exchange gets to send its request on.
 #[derive(Debug)]
 pub(crate) enum Opened {
@@ -200,7 +179,7 @@ pub(crate) enum Opening {
     /// A connection of its own.
     Connection(Connecting),
     /// A stream on a connection of HTTP/2, which others wait for, too; and until when it waits.
-    Stream(Waited<Opened, NotOpened>, u64),
+    Stream(Waited<Opened>, u64),
 }
 
 impl Opening {
@@ -230,31 +209,28 @@ impl Opening {
         cx: &mut Context<'_>,
         worker: &Rc<Worker>,
         slot: &DeadlineSlot,
-    ) -> Poll<Result<Opened, NotOpened>> {
+    ) -> Poll<Result<Opened, EndReason>> {
         match self {
-            Self::Connection(connecting) => {
-                connecting.poll(cx, worker, slot).map_ok(Opened::New).map_err(NotOpened::from)
-            }
+            Self::Connection(connecting) => connecting.poll(cx, worker, slot).map_ok(Opened::New),
             Self::Stream(stream, due) => poll_until(*due, cx, slot, stream.as_mut()),
         }
     }
 }
 
 /// Polls what must be over by `due`.
-pub(crate) fn poll_until<T, E, F>(
+pub(crate) fn poll_until<T, F>(
     due: u64,
     cx: &mut Context<'_>,
     slot: &DeadlineSlot,
     future: Pin<&mut F>,
-) -> Poll<Result<T, E>>
+) -> Poll<Result<T, EndReason>>
 where
-    E: From<EndReason>,
-    F: Future<Output = Result<T, E>> + ?Sized,
+    F: Future<Output = Result<T, EndReason>> + ?Sized,
 {
     let poll = future.poll(cx);
     if poll.is_pending() {
         if slot.has_passed(due) {
-            return Poll::Ready(Err(EndReason::ConnectTimeout.into()));
+            return Poll::Ready(Err(EndReason::ConnectTimeout));
         }
         slot.arm(due);
     }

@@ -81,31 +81,6 @@ fn a_connection_that_fails_to_open_fails_for_all_who_wait() {
     assert!(!server.drop_waiting(), "one has tried for all");
 }
 
-/// However many waited for it: a server is not judged by how busy it would have been.
-#[test]
-fn a_connection_that_fails_to_open_is_one_failure() {
-    let (failing, sound) = (Listener::new(), Listener::new());
-    let servers = format!("\"{}\", \"{}\"", failing.address(), sound.address());
-    let upstream = "protocol = \"h2\"\npassive = { connect_failures = 2 }";
-    let lab = Lab::new().config(&file("", "", upstream).replace("@all", &servers)).workers(1).start();
-    let mut clients: Vec<Connection> = (0..6).map(|_| lab.connect()).collect();
-    for client in &mut clients {
-        client.send_get("/");
-    }
-    let wire = failing.tcp();
-    let mut connection = sound.accept(&[]);
-    until_in_flight(&lab, 6.0);
-    drop(wire);
-    for _ in &clients {
-        let (stream, _) = connection.next_request();
-        connection.answer(stream, "served");
-    }
-    for client in &mut clients {
-        let _ = client.receive().expect(200).expect_body("served");
-    }
-    assert_eq!(lab.admin().server("app", 1)["state"], "up");
-}
-
 /// A server that accepts a connection and says nothing is not one that requests can be sent to.
 #[test]
 fn a_connection_is_open_when_the_server_has_said_its_settings() {

@@ -8,7 +8,6 @@ use ropeway_core::retry::Symptom;
 
 use super::state::{End, Exchange};
 use crate::http2::{self, Broken};
-use crate::opening::NotOpened;
 use crate::relay::PumpError;
 
 /// What a peer did that the `h2` crate does not take.
@@ -55,13 +54,6 @@ impl Failure {
             _ => None,
         };
         Self { unsent: true, ..Self::new(End::new(reason, Stage::Connect), kind) }
-    }
-
-    /// The same, where others may have waited for the connection: one failure for all says as much of the server as one.
-    pub const fn not_opened(failed: NotOpened) -> Self {
-        let failure = Self::connect(failed.reason);
-        let kind = if failed.is_told { None } else { failure.kind };
-        Self { kind, ..failure }
     }
 
     /// The first write to the server failed: nothing was sent.

@@ -15,7 +15,7 @@ use super::client::{Multiplexed, greet};
 use crate::complaint::Complaint;
 use crate::deadline::DeadlineSlot;
 use crate::link::Link;
-use crate::opening::{Connecting, Destination, NotOpened, Opened, poll_until};
+use crate::opening::{Connecting, Destination, Opened, poll_until};
 use crate::upstream::Quota;
 use crate::worker::Worker;
 
@@ -53,10 +53,10 @@ impl Multiplexer {
         self: Rc<Self>,
         worker: Rc<Worker>,
         destination: Destination,
-    ) -> Result<Opened, NotOpened> {
+    ) -> Result<Opened, EndReason> {
         while let Some(mut outcome) = self.under_way() {
             let end = outcome.wait_for(Option::is_some).await.map_or(None, |end| *end);
-            end.unwrap_or(Err(EndReason::Internal)).map_err(NotOpened::for_another)?;
+            end.unwrap_or(Err(EndReason::Internal))?;
             let (now_ms, moves) = (worker.deadlines.now_ms(), destination.live.moves());
             if let Some(stream) = self.stream(now_ms, moves, destination.quota) {
                 return Ok(Opened::Shared(stream));
@@ -70,8 +70,7 @@ impl Multiplexer {
             end.send_replace(Some(first.as_ref().map(drop).map_err(|reason| *reason)));
             first
         });
-        let stream = first.await.unwrap_or(Err(EndReason::Internal))?;
-        Ok(Opened::New(Link::of_stream(stream)))
+        first.await.unwrap_or(Err(EndReason::Internal)).map(|stream| Opened::New(Link::of_stream(stream)))
     }
 
     /// Lets go of what has ended, was idle for too long, or leads to where the server no longer is.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::crowding::Crowding;
+use crate::crowding;
 use crate::snapshot::{Listener, ListenerLive};
 
 const SHARDS: usize = 16;
@@ -53,7 +53,6 @@ impl PerClient {
 #[derive(Debug, Default)]
 pub struct Capped {
     open: AtomicU32,
-    pub(crate) crowding: Crowding,
 }
 
 impl Capped {
@@ -62,12 +61,13 @@ impl Capped {
         self.open.load(Relaxed)
     }
 
-    fn enter(&self, most: u32, now_ms: u64) -> bool {
-        let is_in = count_up(&self.open, most);
-        if !is_in || Crowding::is_crowd(self.open(), most) {
-            self.crowding.note(now_ms);
-        }
-        is_in
+    /// How many of them are too many, if at most so many may be.
+    pub(crate) fn excess(&self, most: u32) -> u32 {
+        crowding::excess(self.open(), most)
+    }
+
+    fn enter(&self, most: u32) -> bool {
+        count_up(&self.open, most)
     }
 
     fn leave(&self) {
@@ -85,18 +85,12 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Counts a connection, or refuses it at a cap.
-    pub fn enter(
-        process: &Arc<Capped>,
-        most: u32,
-        listener: &Listener,
-        client: IpAddr,
-        now_ms: u64,
-    ) -> Option<Self> {
+    pub fn enter(process: &Arc<Capped>, most: u32, listener: &Listener, client: IpAddr) -> Option<Self> {
         let live = &listener.live;
-        if !process.enter(most, now_ms) {
+        if !process.enter(most) {
             return None;
         }
-        if !live.connections.enter(listener.max_connections.unwrap_or(u32::MAX), now_ms) {
+        if !live.connections.enter(listener.max_connections.unwrap_or(u32::MAX)) {
             process.leave();
             return None;
         }

@@ -210,9 +210,11 @@ impl Client {
 
     /// Counts an idle client that makes room for others: before `due`.
     pub fn count_made_room(&self, due: u64) {
-        if !self.slot.has_passed(due)
-            && let Some(counters) = self.counters(&self.worker)
-        {
+        if self.slot.has_passed(due) {
+            return;
+        }
+        self.worker.crowding.note_gone(1);
+        if let Some(counters) = self.counters(&self.worker) {
             counters.made_room.bump();
         }
     }
@@ -322,7 +324,8 @@ fn poll_speaks_http2(
         return Poll::Ready(false);
     }
     // Nobody has looked yet, so this is the time since the connection was accepted.
-    let due = client.look_at.saturating_add(client.listener.timeouts.head_ms);
+    let head_ms = client.listener.timeouts.head_ms;
+    let due = client.idle_due(client.look_at.saturating_add(head_ms), head_ms);
     loop {
         let inbox = client.link.inbox.as_slice();
         if !inbox.iter().zip(PREFACE).all(|(byte, wanted)| byte == wanted) || client.slot.has_passed(due) {

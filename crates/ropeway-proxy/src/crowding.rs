@@ -1,55 +1,68 @@
 //! Making room near a cap on connections.
 //!
 //! Idle connections would keep newcomers out for as long as the idle time-out says, and somebody may open them for just
-//! that. So from 15/16 of a cap on the time that a connection may be idle shrinks, to a quarter with every second in
-//! which that lasts; those that have been idle for longest go first.
+//! that. So one place in sixteen is kept free: while it is not, the time that a connection may be idle shrinks, and as many
+//! are closed as are too many, those first that have been idle for long.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::cell::Cell;
 
-/// So long after the last newcomer who found it crowded, it is not crowded any more.
-const CALM_AFTER_MS: u64 = 2_000;
-const STEP_MS: u64 = 1_000;
+/// Between two looks.
+const LOOK_MS: u64 = 1_000;
 /// No connection has less time than this.
 const SHORTEST_IDLE_MS: u64 = 1_000;
 
-/// Whether there are nearly as many connections as there may be.
+/// How many of the connections that are open are too many.
+pub(crate) fn excess(open: u32, most: u32) -> u32 {
+    open.saturating_sub(most - most.div_ceil(16))
+}
+
+/// What one worker does about it.
 #[derive(Debug, Default)]
 pub(crate) struct Crowding {
-    since_ms: AtomicU64,
-    /// 0 before the first time.
-    last_ms: AtomicU64,
+    /// 0 while there is room.
+    since_ms: Cell<u64>,
+    look_at_ms: Cell<u64>,
+    /// How many connections are to go before the next look.
+    wanted: Cell<u32>,
 }
 
 impl Crowding {
-    /// Whether `open` of at most `most` is a crowd.
-    pub fn is_crowd(open: u32, most: u32) -> bool {
-        open > most - most / 16
-    }
-
-    /// Notes that a newcomer found it crowded.
-    pub fn note(&self, now_ms: u64) {
-        let was_calm = self.is_over(now_ms);
-        self.last_ms.store(now_ms.max(1), Relaxed);
-        if was_calm {
-            self.since_ms.store(now_ms, Relaxed);
+    /// Takes note of how many connections are too many. Whether the idle ones are to look how long they may stay.
+    pub fn look(&self, excess: u32, now_ms: u64) -> bool {
+        if excess == 0 {
+            self.since_ms.set(0);
+            self.wanted.set(0);
+            return false;
         }
+        if self.since_ms.get() == 0 {
+            self.since_ms.set(now_ms.max(1));
+            self.look_at_ms.set(now_ms);
+        }
+        if self.look_at_ms.get() > now_ms {
+            return false;
+        }
+        self.look_at_ms.set(now_ms + LOOK_MS);
+        self.wanted.set(excess);
+        true
     }
 
-    /// Whether nobody has found it crowded of late.
-    pub fn is_over(&self, now_ms: u64) -> bool {
-        let last_ms = self.last_ms.load(Relaxed);
-        last_ms == 0 || now_ms.saturating_sub(last_ms) > CALM_AFTER_MS
+    /// How many connections are still to go.
+    #[inline]
+    pub fn wanted(&self) -> u32 {
+        self.wanted.get()
     }
 
-    /// How long a connection may be idle that may be so for `idle_ms` at other times.
+    /// Notes that so many go.
+    pub fn note_gone(&self, count: u32) {
+        self.wanted.set(self.wanted.get().saturating_sub(count));
+    }
+
+    /// How long a connection may be idle now that may be so for `idle_ms` when there is room: a quarter of that, and a
+    /// quarter of that again with every second.
     pub fn shorten(&self, idle_ms: u64, now_ms: u64) -> u64 {
-        if self.is_over(now_ms) {
-            return idle_ms;
-        }
-        let steps = 1 + now_ms.saturating_sub(self.since_ms.load(Relaxed)) / STEP_MS;
-        let quarters = u32::try_from(2 * steps).unwrap_or(u32::MAX);
-        idle_ms.checked_shr(quarters).unwrap_or_default().max(SHORTEST_IDLE_MS.min(idle_ms))
+        let steps = 1 + now_ms.saturating_sub(self.since_ms.get()) / LOOK_MS;
+        let shift = u32::try_from(2 * steps).unwrap_or(u32::MAX);
+        idle_ms.checked_shr(shift).unwrap_or_default().max(SHORTEST_IDLE_MS.min(idle_ms))
     }
 }
 
@@ -58,38 +71,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_place_in_sixteen_is_to_be_free() {
+        assert_eq!((excess(3_750, 4_000), excess(3_751, 4_000), excess(4_000, 4_000)), (0, 1, 250));
+        assert_eq!((excess(3, 4), excess(4, 4)), (0, 1), "at least one");
+        assert_eq!((excess(0, 0), excess(u32::MAX / 2, u32::MAX)), (0, 0));
+    }
+
+    #[test]
     fn idle_time_shrinks_for_as_long_as_it_is_crowded() {
         let crowding = Crowding::default();
-        assert_eq!(crowding.shorten(64_000, 5_000), 64_000);
-        crowding.note(5_000);
+        assert!(crowding.look(5, 5_000));
         assert_eq!(crowding.shorten(64_000, 5_000), 16_000);
-        crowding.note(6_100);
-        assert_eq!(crowding.shorten(64_000, 6_100), 4_000);
-        crowding.note(7_200);
-        assert_eq!(crowding.shorten(64_000, 7_200), SHORTEST_IDLE_MS);
-        for second in 8..200 {
-            crowding.note(second * 1_000);
-        }
-        assert_eq!(crowding.shorten(64_000, 199_000), SHORTEST_IDLE_MS);
-        assert_eq!(crowding.shorten(300, 199_000), 300, "never longer than configured");
-        assert_eq!(crowding.shorten(64_000, 199_001 + CALM_AFTER_MS), 64_000);
+        assert!(!crowding.look(5, 5_900), "once a second");
+        assert!(crowding.look(5, 6_000));
+        assert_eq!(crowding.shorten(64_000, 6_000), 4_000);
+        assert_eq!(crowding.shorten(64_000, 9_000), SHORTEST_IDLE_MS);
+        assert_eq!(crowding.shorten(64_000, 900_000), SHORTEST_IDLE_MS);
+        assert_eq!(crowding.shorten(300, 900_000), 300, "never longer than configured");
+        assert!(!crowding.look(0, 900_000));
+        assert!(crowding.look(5, 900_100), "a new crowd begins anew");
+        assert_eq!(crowding.shorten(64_000, 900_100), 16_000);
     }
 
     #[test]
-    fn a_new_crowd_begins_anew() {
+    fn no_more_have_to_go_than_are_too_many() {
         let crowding = Crowding::default();
-        crowding.note(1_000);
-        crowding.note(2_500);
-        let later = 2_501 + CALM_AFTER_MS;
-        crowding.note(later);
-        assert_eq!(crowding.shorten(64_000, later), 16_000);
-    }
-
-    #[test]
-    fn the_last_sixteenth_is_a_crowd() {
-        assert!(!Crowding::is_crowd(15, 16) && Crowding::is_crowd(16, 16));
-        assert!(!Crowding::is_crowd(0, 0), "nobody is there");
-        assert!(!Crowding::is_crowd(u32::MAX / 2, u32::MAX));
-        assert!(!Crowding::is_crowd(3, 3), "the last place of a few is no sign yet");
+        assert_eq!(crowding.wanted(), 0);
+        crowding.look(2, 1_000);
+        crowding.note_gone(1);
+        assert_eq!(crowding.wanted(), 1);
+        crowding.note_gone(3);
+        assert_eq!(crowding.wanted(), 0);
+        crowding.look(2, 1_500);
+        assert_eq!(crowding.wanted(), 0, "those who go take their time");
+        crowding.look(2, 2_000);
+        assert_eq!(crowding.wanted(), 2);
     }
 }

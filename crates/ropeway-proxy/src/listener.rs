@@ -126,9 +126,7 @@ impl Acceptor {
         let counters = listener.live.counters.of(worker.index);
         let shared = &worker.shared;
         let most = worker.view().snapshot.max_connections;
-        let now_ms = worker.deadlines.now_ms();
-        let entered = Admission::enter(&shared.connections, most, &listener, peer.ip(), now_ms);
-        let Some(admission) = entered else {
+        let Some(admission) = Admission::enter(&shared.connections, most, &listener, peer.ip()) else {
             if let Some(counters) = counters {
                 counters.refused.bump();
                 counters.ends.bump(EndReason::ConnectionLimit);

@@ -93,6 +93,11 @@ impl Listener {
     pub fn writes_identity(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.identity_fields)
     }
+
+    /// How many of its connections are too many.
+    pub(crate) fn excess(&self) -> u32 {
+        self.max_connections.map_or(0, |most| self.live.connections.excess(most))
+    }
 }
 
 /// What a client may ask for by HTTP/2 (RFC 9113).

@@ -20,7 +20,7 @@ pub struct ListenerTls {
     pub profiles: TlsProfiles,
     /// Time for a handshake, from the first byte on.
     pub handshake_ms: u64,
-    /// Handshakes that are under way in one worker at a time; more wait for a place.
+    /// Handshakes of the listener that are under way in one worker at a time; more wait for a place.
     pub max_handshakes: u32,
     /// Whether servers are told who a client is that has shown a certificate.
     pub identity_fields: bool,

@@ -16,6 +16,7 @@ use crate::buffers::{BufferPool, Scratch};
 use crate::clock::Clock;
 use crate::complaint::{Complaint, Complaints};
 use crate::counters::{PerWorker, WorkerCounters};
+use crate::crowding::Crowding;
 use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
@@ -26,8 +27,6 @@ use crate::upstream::{ServerLive, Upstream};
 /// While draining, a client connection may stay idle for this long, so that a request that is on its way when the
 /// drain begins is still answered.
 const DRAIN_IDLE_MS: u64 = 1_000;
-/// How often idle connections look whether they may stay, while there is hardly room.
-const LOOK_MS: u64 = 1_000;
 
 /// What all workers of a process share.
 #[derive(Debug)]
@@ -63,10 +62,16 @@ pub(crate) struct Worker {
     /// The fewest exchanges that were free since the last sweep: so many are not needed.
     spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
-    /// When idle connections look again how long they may stay; 0 while there is room.
-    look_at_ms: Cell<u64>,
+    pub crowding: Crowding,
     requests: Cell<u64>,
     complaints: Complaints,
+}
+
+impl Shared {
+    /// How many workers there are.
+    fn workers(&self) -> u32 {
+        u32::try_from(self.counters.iter().len()).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +116,7 @@ impl Worker {
             exchanges: RefCell::default(),
             spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
-            look_at_ms: Cell::new(0),
+            crowding: Crowding::default(),
             requests: Cell::new(0),
             complaints: Complaints::default(),
             shared,
@@ -201,32 +206,33 @@ impl Worker {
     pub fn tick(&self) {
         let now_ms = self.shared.clock.now_ms();
         self.deadlines.sweep(now_ms);
-        self.handshakes.relieve(now_ms);
         self.make_room(now_ms);
         self.log.borrow_mut().flush();
     }
 
-    /// Has idle connections look how long they may stay, once a second while it is crowded.
+    /// Keeps a few places free for newcomers, where there is a cap on connections.
     fn make_room(&self, now_ms: u64) {
-        let has_room = |capped: &Capped| capped.crowding.is_over(now_ms);
-        let listeners = &self.view().snapshot.listeners;
-        if has_room(&self.shared.connections) && listeners.iter().all(|it| has_room(&it.live.connections)) {
-            self.look_at_ms.set(0);
-        } else if self.look_at_ms.get() <= now_ms {
-            self.look_at_ms.set(now_ms + LOOK_MS);
+        let snapshot = &self.view().snapshot;
+        let of_listeners: u32 = snapshot.listeners.iter().map(|listener| listener.excess()).sum();
+        let excess = self.shared.connections.excess(snapshot.max_connections).max(of_listeners);
+        if self.crowding.look(excess.div_ceil(self.shared.workers()), now_ms) {
             self.deadlines.wake_all();
         }
+        let displaced = self.handshakes.relieve(now_ms, self.crowding.wanted());
+        self.crowding.note_gone(displaced);
     }
 
     /// How long a client of this listener may be idle now, where that is `idle_ms` at other times.
     #[inline]
     pub fn idle_ms(&self, listener: &Listener, idle_ms: u64) -> u64 {
-        if self.look_at_ms.get() == 0 {
+        if self.crowding.wanted() == 0 {
             return idle_ms;
         }
-        let now_ms = self.deadlines.now_ms();
-        let both = [&*self.shared.connections, &listener.live.connections];
-        both.map(|capped| capped.crowding.shorten(idle_ms, now_ms)).into_iter().min().unwrap_or(idle_ms)
+        let most = self.view().snapshot.max_connections;
+        if listener.excess() == 0 && self.shared.connections.excess(most) == 0 {
+            return idle_ms;
+        }
+        self.crowding.shorten(idle_ms, self.deadlines.now_ms())
     }
 
     /// What is done about twice a second: memory and connections that nobody needs are given up.

@@ -63,11 +63,23 @@ fn idle_connections_make_room_for_newcomers() {
 
 #[test]
 fn connections_on_which_nothing_ever_came_make_room_too() {
-    let config =
-        ropeway_e2e::lab::file("timeout = { head = \"10m\" }", "", "") + "[limits]\nconnections = 3\n";
-    let lab = Lab::new().origins(1).config(&config).start();
-    let _silent: Vec<Connection> = (0..3).map(|_| lab.connect()).collect();
-    let _in = get_in(|| lab.connect());
+    for protocols in ["", "http2 = { prior_knowledge = true }\n"] {
+        let listener = format!("{protocols}timeout = {{ head = \"10m\" }}");
+        let config = ropeway_e2e::lab::file(&listener, "", "") + "[limits]\nconnections = 3\n";
+        let lab = Lab::new().origins(1).config(&config).start();
+        let _silent: Vec<Connection> = (0..3).map(|_| lab.connect()).collect();
+        let _in = get_in(|| lab.connect());
+    }
+}
+
+#[test]
+fn no_more_idle_connections_are_closed_than_are_too_many() {
+    let settings = "limits = { connections = 32 }\ntimeout = { idle = \"10m\" }";
+    let lab = Lab::new().origins(1).with(settings, "", "").workers(1).start();
+    let mut held = hold(&lab, 31);
+    ropeway_e2e::eventually("one makes room", || (made_room(&lab) == 1.0).then_some(()));
+    let served = held.iter_mut().filter_map(|connection| connection.try_get("/").ok()).count();
+    assert_eq!((served, made_room(&lab)), (30, 1.0));
 }
 
 #[test]

@@ -514,7 +514,11 @@ fn threat_29_a_real_client_that_would_send_early_data_sends_its_request_once() {
 }
 
 pub(crate) fn connect(lab: &Running) -> TcpStream {
-    let socket = TcpStream::connect(lab.proxy.address("web")).unwrap();
+    connect_to(lab, "web")
+}
+
+pub(crate) fn connect_to(lab: &Running, listener: &str) -> TcpStream {
+    let socket = TcpStream::connect(lab.proxy.address(listener)).unwrap();
     socket.set_read_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
     socket.set_write_timeout(Some(ropeway_e2e::wait::PATIENCE)).unwrap();
     socket

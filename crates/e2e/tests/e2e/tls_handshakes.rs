@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use ropeway_e2e::Running;
 use ropeway_e2e::tls_site::{Site, TLS};
 
-use crate::threats_tls::{client_hello, connect};
+use crate::threats_tls::{client_hello, connect, connect_to};
 
 /// A client that says what it wants, and does nothing more.
 fn begin(site: &Site, lab: &Running) -> TcpStream {
@@ -52,6 +52,40 @@ fn newcomers_get_the_places_of_handshakes_that_do_not_go_on() {
     drop(newcomer);
     drop(begun);
     let _ = site.client(&lab).get("/").expect(200);
+}
+
+#[test]
+fn handshakes_at_one_listener_take_no_places_of_another() {
+    let site = Site::new();
+    let other = format!("[listener.other]\nbind = \"127.0.0.1:0\"\n{}", with("handshake_timeout = \"5m\""));
+    let config = ropeway_e2e::lab::file(&with("max_handshakes = 1"), "", "") + &other;
+    let lab = site.lab("").config(&config).origins(1).start();
+    let stalled = [(); 8].map(|()| {
+        let mut socket = connect_to(&lab, "other");
+        socket.write_all(&client_hello(&site)).unwrap();
+        expect_answer(&socket);
+        socket
+    });
+    let _ = site.client(&lab).get("/").expect(200);
+    let displaced = [("reason", "tls_handshake_displaced")];
+    assert_eq!(lab.admin().metric("ropeway_listener_request_ends_total", &displaced), 0.0);
+    drop(stalled);
+}
+
+#[test]
+fn handshakes_that_do_not_go_on_make_room_near_the_cap_on_connections() {
+    let site = Site::new();
+    let config = ropeway_e2e::lab::file(&with("handshake_timeout = \"5m\""), "", "");
+    let lab = site.lab("").config(&(config + "[limits]\nconnections = 3\n")).origins(1).start();
+    let stalled: Vec<TcpStream> = (0..3).map(|_| begin(&site, &lab)).collect();
+    stalled.iter().for_each(expect_answer);
+    ropeway_e2e::eventually("a newcomer gets in", || site.client(&lab).try_connect().ok());
+    drop(stalled);
+    ropeway_e2e::eventually("all are gone", || {
+        (lab.admin().status()["connections"]["open"] == 0).then_some(())
+    });
+    let _silent = [(); 3].map(|()| connect(&lab));
+    ropeway_e2e::eventually("a newcomer gets in", || site.client(&lab).try_connect().ok());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The handshake with a client, from its first byte on.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -18,6 +18,7 @@ use super::{ListenerTls, Session};
 use crate::challenges;
 use crate::connection::{Client, Identity, Names, linger};
 use crate::local_response::{self, Manner};
+use crate::snapshot::ListenerLive;
 use crate::worker::Worker;
 
 /// Handshakes that are computed before other tasks have their turn. One takes about as long as ten requests.
@@ -26,14 +27,15 @@ const PER_TURN: usize = 4;
 /// The handshakes of one worker: how many are under way, and how many may be computed before the event loop goes round.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
-    places: Places,
+    /// Of each listener that has any.
+    places: RefCell<Vec<(Arc<ListenerLive>, Rc<Places>)>>,
     turns: Semaphore,
     refilling: Cell<bool>,
 }
 
 impl Default for Handshakes {
     fn default() -> Self {
-        Self { places: Places::default(), turns: Semaphore::new(PER_TURN), refilling: Cell::new(false) }
+        Self { places: RefCell::default(), turns: Semaphore::new(PER_TURN), refilling: Cell::new(false) }
     }
 }
 
@@ -66,19 +68,30 @@ pub(crate) async fn secure(worker: &Rc<Worker>, client: &mut Client, tls: &Liste
 }
 
 async fn run(worker: &Rc<Worker>, client: &mut Client, tls: &ListenerTls, due: u64) -> Result<(), EndReason> {
-    let asked = poll_fn(|cx| within(worker, client, due, |client| poll_hello(cx, worker, client))).await?;
+    let asked = poll_fn(|cx| {
+        // Who says nothing may be idle for no longer than elsewhere.
+        let due_now = client.idle_due(due, tls.handshake_ms);
+        let poll = within(worker, client, due_now, |client| poll_hello(cx, worker, client));
+        if matches!(poll, Poll::Ready(Err(EndReason::TlsTimeout))) {
+            client.count_made_room(due);
+        }
+        poll
+    })
+    .await?;
     let name = asked.name.as_deref().unwrap_or_default();
     let challenge = asked.challenge.then(|| worker.view().snapshot.challenges.tls(name)).flatten();
     let is_challenge = challenge.is_some();
     let profile = tls.profiles.index_for(name.as_bytes());
     let of_profile = || tls.profiles.get(profile).map(|profile| Arc::clone(&profile.config));
     let config = challenge.or_else(of_profile).ok_or(EndReason::Internal)?;
-    let place = worker.handshakes.places.claim(tls.max_handshakes);
+    let places = worker.handshakes.places(&client.listener.live, worker.deadlines.now_ms());
+    let place = places.claim(tls.max_handshakes);
     poll_fn(|cx| within(worker, client, due, |_| place.poll_held(cx).map(Ok))).await?;
     {
         let mut turn = pin!(worker.handshakes.turn(worker));
         poll_fn(|cx| within(worker, client, due, |_| turn.as_mut().poll(cx).map(Ok))).await?;
     }
+    place.note_answer();
     let session = Session::accept(config, client.link.inbox.as_slice(), Rc::clone(&worker.wire_buffers))
         .map_err(|_| EndReason::Internal)?;
     client.link.inbox.clear(&worker.buffers);
@@ -202,9 +215,22 @@ async fn refuse_plain(worker: &Worker, client: &mut Client) {
 }
 
 impl Handshakes {
-    /// Lets those who wait have the places of those who had time enough. To be called several times a second.
-    pub fn relieve(&self, now_ms: u64) {
-        self.places.relieve(now_ms);
+    fn places(&self, listener: &Arc<ListenerLive>, now_ms: u64) -> Rc<Places> {
+        let mut all = self.places.borrow_mut();
+        if let Some((_, places)) = all.iter().find(|(other, _)| Arc::ptr_eq(other, listener)) {
+            return Rc::clone(places);
+        }
+        let places = Rc::new(Places::new(now_ms));
+        all.push((Arc::clone(listener), Rc::clone(&places)));
+        places
+    }
+
+    /// Lets those who wait have the places of those who had time enough, and ends up to `more` of these besides. Returns how
+    /// many it has ended. To be called several times a second.
+    pub fn relieve(&self, now_ms: u64, more: u32) -> u32 {
+        let mut all = self.places.borrow_mut();
+        all.retain(|(_, places)| places.are_in_use());
+        all.iter().fold(0, |ended, (_, places)| ended + places.relieve(now_ms, more.saturating_sub(ended)))
     }
 
     /// Waits for one's turn to compute.

@@ -1,20 +1,22 @@
-//! How many handshakes are under way at the same time, and who has to wait.
+//! How many handshakes of a listener are under way at the same time, and who has to wait.
 //!
 //! Clients that begin and do not go on could take all places, for as long as a handshake may take. So whoever waits gets
-//! the place of the handshake that has been under way for longest, once that had time enough: it takes as many new
-//! connections a second as there are places to keep others out.
+//! the place of the client that has had our answer for longest, once that had time enough: it takes hundreds of new
+//! connections a second to keep others out.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// For how long a handshake keeps its place while others wait. Enough for two round trips on a bad line.
+/// For how long a client that was answered keeps its place while others wait. Enough for two round trips on a bad line.
 const UNDISTURBED_MS: u64 = 1_000;
+/// While we have not answered yet, it is not the client that takes its time.
+const NOT_ANSWERED: u64 = u64::MAX;
 /// Places that are over and still in the queue, before it is cleared of them.
 const MOST_STALE: usize = 64;
 
-/// The handshakes of one worker, in the order in which they came.
+/// The handshakes of one listener in one worker, in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     now_ms: Cell<u64>,
@@ -29,7 +31,7 @@ struct Claim {
     /// How many may be under way for this one to be.
     most: u32,
     state: Cell<State>,
-    since_ms: Cell<u64>,
+    answered_ms: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -50,12 +52,16 @@ pub(crate) struct Place<'a> {
 }
 
 impl Places {
+    pub fn new(now_ms: u64) -> Self {
+        Self { now_ms: Cell::new(now_ms), ..Self::default() }
+    }
+
     /// Claims a place among `most`.
     pub fn claim(&self, most: u32) -> Place<'_> {
         let claim = Rc::new(Claim {
             most,
             state: Cell::new(State::Waiting),
-            since_ms: Cell::new(self.now_ms.get()),
+            answered_ms: Cell::new(NOT_ANSWERED),
             waker: RefCell::new(None),
         });
         if self.under_way.get() < most {
@@ -66,22 +72,28 @@ impl Places {
         Place { places: self, claim }
     }
 
-    /// Lets those who wait have the places of those who had time enough. To be called several times a second.
-    pub fn relieve(&self, now_ms: u64) {
+    /// Whether anybody has a place, or waits for one.
+    pub fn are_in_use(&self) -> bool {
+        self.under_way.get() > 0 || !self.waiting.borrow().is_empty()
+    }
+
+    /// Lets those who wait have the places of those who had time enough, and ends up to `more` of these besides. Returns how
+    /// many it has ended. To be called several times a second.
+    pub fn relieve(&self, now_ms: u64, more: u32) -> u32 {
         self.now_ms.set(now_ms);
         self.waiting.borrow_mut().retain(|claim| claim.state.get() == State::Waiting);
         self.forget_stale();
-        let waiting = self.waiting.borrow().len();
-        for _ in 0..waiting {
-            let Some(oldest) = self.oldest_held() else { return };
-            if now_ms.saturating_sub(oldest.since_ms.get()) <= UNDISTURBED_MS {
-                return;
+        let mut displaced = 0;
+        while displaced < more || !self.waiting.borrow().is_empty() {
+            let Some(oldest) = self.oldest_held() else { break };
+            if now_ms.saturating_sub(oldest.answered_ms.get()) <= UNDISTURBED_MS {
+                break;
             }
             oldest.change(State::Displaced);
-            if !self.release() {
-                return;
-            }
+            self.release();
+            displaced += 1;
         }
+        displaced
     }
 
     fn oldest_held(&self) -> Option<Rc<Claim>> {
@@ -101,13 +113,12 @@ impl Places {
 
     fn give(&self, claim: Rc<Claim>) {
         self.under_way.set(self.under_way.get() + 1);
-        claim.since_ms.set(self.now_ms.get());
         claim.change(State::Held);
         self.held.borrow_mut().push_back(claim);
     }
 
-    /// A place is free: the first who may have it, gets it. Whether there is one.
-    fn release(&self) -> bool {
+    /// A place is free: the first who may have it, gets it.
+    fn release(&self) {
         self.under_way.set(self.under_way.get().saturating_sub(1));
         let next = {
             let mut waiting = self.waiting.borrow_mut();
@@ -115,9 +126,9 @@ impl Places {
                 |claim: &Rc<Claim>| claim.state.get() == State::Waiting && claim.most > self.under_way.get();
             waiting.iter().position(may).and_then(|index| waiting.remove(index))
         };
-        let Some(claim) = next else { return false };
-        self.give(claim);
-        true
+        if let Some(claim) = next {
+            self.give(claim);
+        }
     }
 }
 
@@ -142,6 +153,11 @@ impl Place<'_> {
         }
         self.claim.listen(cx);
         Poll::Pending
+    }
+
+    /// From now on the client takes the time that its handshake takes.
+    pub fn note_answer(&self) {
+        self.claim.answered_ms.set(self.places.now_ms.get());
     }
 
     /// Whether somebody else has it by now. Wakes when that comes to pass.
@@ -195,30 +211,60 @@ mod tests {
         assert_eq!(places.under_way.get(), 1);
     }
 
+    fn answered(places: &Places, most: u32) -> Place<'_> {
+        let place = places.claim(most);
+        place.note_answer();
+        place
+    }
+
     #[test]
     fn who_waits_gets_the_oldest_place_once_it_had_its_time() {
         let places = Places::default();
-        let old = places.claim(2);
-        places.relieve(600);
-        let newer = places.claim(2);
+        let old = answered(&places, 2);
+        places.relieve(600, 0);
+        let newer = answered(&places, 2);
         let waiting = places.claim(2);
-        places.relieve(UNDISTURBED_MS);
+        assert_eq!(places.relieve(UNDISTURBED_MS, 0), 0);
         assert!(!is_lost(&old) && !is_held(&waiting), "its time is not over");
-        places.relieve(UNDISTURBED_MS + 1);
+        assert_eq!(places.relieve(UNDISTURBED_MS + 1, 0), 1);
         assert!(is_lost(&old) && is_held(&waiting) && !is_lost(&newer));
         drop(old);
         assert_eq!(places.under_way.get(), 2, "its place was passed on already");
         drop(waiting);
         drop(newer);
-        assert_eq!(places.under_way.get(), 0);
+        assert!(!places.are_in_use());
     }
 
     #[test]
-    fn nobody_is_displaced_while_nobody_waits() {
+    fn who_has_no_answer_yet_keeps_its_place() {
         let places = Places::default();
-        let (old, other) = (places.claim(2), places.claim(2));
-        places.relieve(10 * UNDISTURBED_MS);
+        let unanswered = places.claim(1);
+        let _waiting = places.claim(1);
+        assert_eq!(places.relieve(10 * UNDISTURBED_MS, 1), 0);
+        assert!(!is_lost(&unanswered));
+        unanswered.note_answer();
+        assert_eq!(places.relieve(11 * UNDISTURBED_MS, 1), 0);
+        assert_eq!(places.relieve(12 * UNDISTURBED_MS, 1), 1);
+        assert!(is_lost(&unanswered));
+    }
+
+    #[test]
+    fn nobody_is_displaced_while_nobody_waits_unless_that_is_asked_for() {
+        let places = Places::default();
+        let (old, other) = (answered(&places, 2), answered(&places, 2));
+        assert_eq!(places.relieve(10 * UNDISTURBED_MS, 0), 0);
         assert!(!is_lost(&old) && !is_lost(&other));
+        assert_eq!(places.relieve(10 * UNDISTURBED_MS, 1), 1);
+        assert!(is_lost(&old) && !is_lost(&other));
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_keeps_nobody_out_for_long() {
+        let places = Places::default();
+        let _held = [(); 10].map(|()| answered(&places, 10));
+        let waiting = places.claim(2);
+        assert_eq!(places.relieve(2 * UNDISTURBED_MS, 0), 9);
+        assert!(is_held(&waiting));
     }
 
     #[test]
@@ -242,7 +288,7 @@ mod tests {
         for _ in 0..1_000 {
             drop(places.claim(u32::MAX));
         }
-        places.relieve(1);
+        places.relieve(1, 0);
         assert!(places.held.borrow().len() <= 1 + MOST_STALE);
     }
 }

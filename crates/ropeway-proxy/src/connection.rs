@@ -179,6 +179,13 @@ impl Client {
         noise
     }
 
+    /// Asks to be woken to look at the client, if the last [`Self::poll_noise`] asks for that, besides what was asked for.
+    pub fn look_meanwhile(&self) {
+        if !self.slot.has_passed(self.look_at) {
+            self.slot.arm_earlier(self.look_at);
+        }
+    }
+
     /// Asks to be woken at `due`, or earlier to look at the client, if the last [`Self::poll_noise`] asks for that.
     pub fn wait_until(&self, due: u64) {
         let looks = !self.slot.has_passed(self.look_at);

@@ -104,6 +104,13 @@ impl DeadlineSlot {
         }
     }
 
+    /// Asks to be woken at `at_ms`, too, if that is earlier than what was asked for last.
+    pub fn arm_earlier(&self, at_ms: u64) {
+        if let Some(due) = self.deadlines.due.borrow_mut().get_mut(self.index) {
+            *due = at_ms.min(*due);
+        }
+    }
+
     /// Sets an end to whatever will be waited for. A wait that begins later is woken by it, too.
     pub fn limit(&self, at_ms: u64) {
         self.limit_ms.set(at_ms);

@@ -188,7 +188,7 @@ fn connect(
     cx: &mut Context<'_>,
     worker: &Rc<Worker>,
     view: &View,
-    client: &Client,
+    client: &mut Client,
     exchange: &mut Exchange,
 ) -> Poll<Result<Step, Failure>> {
     let Some(asked) = Asked::find(worker, view, exchange) else {
@@ -212,7 +212,9 @@ fn connect(
             exchange.opening.insert(Box::new(opening))
         }
     };
-    let opened = ready!(opening.poll(cx, worker, &client.slot));
+    let Poll::Ready(opened) = opening.poll(cx, worker, &client.slot) else {
+        return wait::for_connection(cx, client);
+    };
     exchange.opening = None;
     let link = match opened.map_err(Failure::connect)? {
         Opened::New(link) => ServerLink::new(link, exchange.moves),

@@ -65,6 +65,25 @@ fn the_deadline_of_a_call_holds_for_a_handshake_with_the_server() {
     }
 }
 
+/// Its request would be sent all the same once there is a connection, to this server or to another one.
+#[test]
+fn a_client_that_leaves_while_its_connection_is_opened_is_noticed() {
+    for protocol in ["http1", "h2"] {
+        let (lab, server) = patient(protocol);
+        let mut client = lab.connect();
+        client.send_get("/");
+        let wire = server.tcp();
+        until_in_flight(&lab, 1.0);
+        client.wire.reset();
+        eventually("it is noticed", || {
+            let ends = lab.admin().metric("ropeway_request_ends_total", &[("reason", "client_closed")]);
+            (ends == 1.0).then_some(())
+        });
+        until_in_flight(&lab, 0.0);
+        drop(wire);
+    }
+}
+
 /// Or each of them would find out for itself, one after the other.
 #[test]
 fn a_connection_that_fails_to_open_fails_for_all_who_wait() {

@@ -435,6 +435,15 @@ pub(super) fn client_is_gone(cx: &mut Context<'_>, client: &mut Client) -> bool 
     matches!(client.poll_noise(cx), Poll::Ready(Noise::Gone))
 }
 
+/// Whether a client that nobody reads from has closed its connection, in both directions where that makes a difference.
+pub(super) fn client_has_left(cx: &mut Context<'_>, client: &mut Client) -> bool {
+    match client.poll_noise(cx) {
+        Poll::Ready(Noise::Gone) => true,
+        Poll::Ready(Noise::HalfClosed) => client.listener.abort_on_close,
+        _ => false,
+    }
+}
+
 /// Notices a client that went away while the server works, or does not take the request.
 fn poll_client(
     cx: &mut Context<'_>,

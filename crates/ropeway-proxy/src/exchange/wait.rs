@@ -1,12 +1,12 @@
 //! How long an exchange waits, and for whom.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use ropeway_core::end::{EndReason, Stage};
 
 use super::Step;
 use super::failure::Failure;
-use super::response::Next;
+use super::response::{self, Next};
 use super::state::Exchange;
 use crate::connection::Client;
 use crate::deadline::TICK_MS;
@@ -15,6 +15,15 @@ use crate::relay::Late;
 use crate::snapshot::Route;
 use crate::uptake::Patience;
 use crate::worker::Worker;
+
+/// Waits for the connection to the server, which has its own deadlines, as long as there is somebody to answer.
+pub(super) fn for_connection(cx: &mut Context<'_>, client: &mut Client) -> Poll<Result<Step, Failure>> {
+    if response::client_has_left(cx, client) {
+        return Poll::Ready(Err(Failure::client_gone(Stage::Connect)));
+    }
+    client.look_meanwhile();
+    Poll::Pending
+}
 
 /// Starts the clock of the response: the request is on its way.
 pub(super) fn begin_response(worker: &Worker, route: &Route, exchange: &mut Exchange) {

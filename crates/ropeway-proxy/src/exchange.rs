@@ -343,7 +343,7 @@ fn move_bodies(
         Poll::Pending => {}
     }
     if exchange.leaves_client_unread(&server.link) && response::client_is_gone(cx, client) {
-        return Err(Failure::client_gone(Stage::Relay));
+        return Err(Failure::client_gone(cx, client, Stage::Relay));
     }
     Ok(false)
 }

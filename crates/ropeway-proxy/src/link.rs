@@ -259,6 +259,14 @@ impl Link {
         })
     }
 
+    /// Why a peer is gone, where that is known: only of a stream, which may have been ended for what it did.
+    pub fn why_gone(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        match &mut self.transport {
+            Transport::Socket(..) => None,
+            Transport::Stream(stream) => stream.why_gone(cx),
+        }
+    }
+
     /// Most bytes that can be read without another from the peer; on a secured connection those of the records that are
     /// here, which hold less. Asks the kernel.
     pub fn left_to_read(&self) -> u64 {

@@ -1,12 +1,14 @@
 //! Why an attempt at one server failed, and what that means for the next.
 
 use std::io;
+use std::task::Context;
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::health::FailureKind;
 use ropeway_core::retry::Symptom;
 
 use super::state::{End, Exchange};
+use crate::connection::Client;
 use crate::http2::{self, Broken};
 use crate::relay::PumpError;
 
@@ -121,8 +123,9 @@ impl Failure {
     }
 
     /// The client is gone.
-    pub const fn client_gone(stage: Stage) -> Self {
-        Self::local(EndReason::ClientClosed, stage)
+    pub fn client_gone(cx: &mut Context<'_>, client: &mut Client, stage: Stage) -> Self {
+        let gone = Self::local(EndReason::ClientClosed, stage);
+        client.link.why_gone(cx).map_or(gone, |error| Self::of_client(&PumpError::Source(error), stage))
     }
 
     /// The request body broke.

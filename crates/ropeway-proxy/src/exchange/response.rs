@@ -460,9 +460,9 @@ fn poll_client(
         flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
     }
     match client.poll_noise(cx) {
-        Poll::Ready(Noise::Gone) => Err(Failure::client_gone(Stage::Send)),
+        Poll::Ready(Noise::Gone) => Err(Failure::client_gone(cx, client, Stage::Send)),
         Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => {
-            Err(Failure::client_gone(Stage::Send))
+            Err(Failure::client_gone(cx, client, Stage::Send))
         }
         Poll::Ready(Noise::HalfClosed) if uploading && exchange.upload.lacks_more_than(&client.link) => {
             Err(Failure::of_client(&PumpError::SourceEnded, Stage::Send))

@@ -262,6 +262,18 @@ impl Stream {
         }
     }
 
+    /// Why the stream of a peer that is gone broke. What it sent before is of no use any more, and is dropped.
+    pub fn why_gone(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let Receiving::Body(body) = &mut self.receiving else { return None };
+        loop {
+            match body.poll_data(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return Some(self.broken(error)),
+                Poll::Ready(None) | Poll::Pending => return None,
+            }
+        }
+    }
+
     /// The peer was waited for in vain.
     pub fn note_timeout(&self) {
         if let Some(lease) = &self.lease {

@@ -131,7 +131,7 @@ end_reasons! {
     TlsHandshake, "tls_handshake_failed", 499, Client, "The TLS handshake failed.";
     /// The TLS handshake was not complete in time.
     TlsTimeout, "tls_handshake_timeout", 499, Client, "The TLS handshake was not complete in time.";
-    /// The client had more than a second to go on with the TLS handshake, while others waited for its place.
+    /// The client had more than two seconds to go on with the TLS handshake, while others waited for its place.
     TlsDisplaced, "tls_handshake_displaced", 499, Client, "The TLS handshake took too long for the number of those who wait.";
     /// The client speaks HTTP in the clear where TLS is expected.
     PlainOnTls, "plain_on_tls", 400, Client, "This port speaks HTTPS; the request came without encryption.";

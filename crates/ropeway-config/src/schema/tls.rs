@@ -40,7 +40,7 @@ section! {
         /// How long a handshake may take, from its first byte.
         handshake_timeout: Duration = or(duration(millis(100), minutes(5)), seconds(10)),
         /// Handshakes of this listener that are under way in one worker at the same time, slow clients included; others wait
-        /// for the end of one, or for the place of the client that was answered first, once it has had a second to go on.
+        /// for the end of one, or for the place of the client that was answered first, once it has had two seconds.
         /// However many there are, a worker computes only a few before it serves the connections that are there.
         max_handshakes: u32 = or(integer(1..=100_000), 1_000_u32),
         /// Tell servers who a client is that has shown a certificate, in X-Client-Cert-* fields.

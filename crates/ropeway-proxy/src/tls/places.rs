@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// For how long a client that was answered keeps its place while others wait. Enough for two round trips on a bad line.
-const UNDISTURBED_MS: u64 = 1_000;
+/// For how long a client that was answered keeps its place while others wait. Enough for two round trips on a bad line, and
+/// for one program that opens thousands of connections at once to get on with them.
+const UNDISTURBED_MS: u64 = 2_000;
 /// While we have not answered yet, it is not the client that takes its time.
 const NOT_ANSWERED: u64 = u64::MAX;
 /// Places that are over and still in the queue, before it is cleared of them.

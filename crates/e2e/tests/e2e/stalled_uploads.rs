@@ -79,6 +79,8 @@ impl Stall {
     }
 }
 
+const H2C: &str = "http2 = { prior_knowledge = true }";
+
 /// A file that names the address of its only server.
 fn to(config: &str, server: SocketAddr) -> String {
     config.replace("@all", &format!("\"{server}\""))
@@ -208,32 +210,30 @@ fn a_client_that_closes_its_side_inside_of_its_body_gets_a_response_that_has_beg
     assert_eq!(ends(&stall.lab, "completed"), 3);
 }
 
-#[test]
-fn a_client_of_http2_that_resets_is_noticed() {
-    let (mut stall, client) =
-        Stall::new(Lab::new(), ["http2 = { prior_knowledge = true }", ""], Running::client);
-    let mut connection = h2::Connection::open(&client);
+/// An upload by HTTP/2 that the server does not take: the client's connection, its stream there, and that at the server.
+fn upload_by_http2(stall: &mut Stall, client: &Client) -> (h2::Connection, u32, u32) {
+    let mut connection = h2::Connection::open(client);
     let ours = connection.start_with_body(Block::post("/"));
     let stream = stall.server.next_call();
     connection.send_body(ours, &[b'x'; FIRST]);
     stall.expect_stalled(stream);
     connection.send_body(ours, &[b'x'; SECOND]);
     connection.round_trip();
+    (connection, ours, stream)
+}
+
+#[test]
+fn a_client_of_http2_that_resets_is_noticed() {
+    let (mut stall, client) = Stall::new(Lab::new(), [H2C, ""], Running::client);
+    let (mut connection, ours, stream) = upload_by_http2(&mut stall, &client);
     connection.send(&[reset(ours, CANCEL)]);
     stall.expect_given_up(stream, "client_closed");
 }
 
 #[test]
 fn a_client_of_http2_that_leaves_is_noticed() {
-    let (mut stall, client) =
-        Stall::new(Lab::new(), ["http2 = { prior_knowledge = true }", ""], Running::client);
-    let mut connection = h2::Connection::open(&client);
-    let ours = connection.start_with_body(Block::post("/"));
-    let stream = stall.server.next_call();
-    connection.send_body(ours, &[b'x'; FIRST]);
-    stall.expect_stalled(stream);
-    connection.send_body(ours, &[b'x'; SECOND]);
-    connection.round_trip();
+    let (mut stall, client) = Stall::new(Lab::new(), [H2C, ""], Running::client);
+    let (connection, _, stream) = upload_by_http2(&mut stall, &client);
     drop(connection);
     stall.expect_given_up(stream, "client_closed");
 }

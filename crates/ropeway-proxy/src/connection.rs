@@ -136,12 +136,17 @@ impl Client {
         }
     }
 
-    /// The exchange of a request of which `arrived` bytes are here.
-    pub fn begin_exchange(&mut self, worker: &Worker, arrived: usize) -> Box<Exchange> {
+    /// The exchange of a request of which `arrived` bytes are here, since now if nothing else is known.
+    pub fn begin_exchange(
+        &mut self,
+        worker: &Worker,
+        arrived: usize,
+        since_us: Option<u64>,
+    ) -> Box<Exchange> {
         let mut exchange = worker.take_exchange();
         exchange.id = worker.next_request_id();
         exchange.client_ip = self.arrival.peer;
-        exchange.times.started = worker.shared.clock.now_us();
+        exchange.times.started = since_us.unwrap_or_else(|| worker.shared.clock.now_us());
         exchange.received_before = self.link.received.saturating_sub(arrived as u64);
         exchange.sent_before = self.link.sent;
         self.begin_request();
@@ -356,13 +361,16 @@ fn poll_speaks_http2(
 async fn receive(worker: &Rc<Worker>, client: &mut Client) -> Option<Box<Exchange>> {
     let timeouts = &client.listener.timeouts;
     let patience_ms = if client.requests == 0 { timeouts.head_ms } else { timeouts.idle_ms };
-    let mut state = Receiving { exchange: None, patience_ms, due: client.slot.after(patience_ms) };
+    let due = client.slot.after(patience_ms);
+    let mut state = Receiving { exchange: None, waits_since_us: None, patience_ms, due };
     poll_fn(|cx| state.poll(cx, worker, client)).await
 }
 
 /// The wait for a request head. Owns no exchange before the first byte.
 struct Receiving {
     exchange: Option<Box<Exchange>>,
+    /// When the worker was found too busy to begin.
+    waits_since_us: Option<u64>,
     /// How long the client may take to begin, when there is room.
     patience_ms: u64,
     due: u64,
@@ -383,6 +391,12 @@ impl Receiving {
                 client.link.inbox.consume(consumed, &worker.buffers);
                 return Poll::Ready(Some(exchange));
             }
+        }
+        let may_have_begun = !client.link.is_watched() || !client.link.is_quiet();
+        if may_have_begun && self.exchange.is_none() && self.waits_since_us.is_none() && !worker.may_begin(cx)
+        {
+            self.waits_since_us = Some(worker.shared.clock.now_us());
+            return Poll::Pending;
         }
         loop {
             let scratch = &mut *worker.scratch.borrow_mut();
@@ -452,7 +466,7 @@ impl Receiving {
 
     /// The first bytes of a request are here.
     fn begin(&mut self, arrived: usize, worker: &Worker, client: &mut Client) -> Box<Exchange> {
-        let exchange = client.begin_exchange(worker, arrived);
+        let exchange = client.begin_exchange(worker, arrived, self.waits_since_us.take());
         self.due = client.slot.after(client.listener.timeouts.head_ms);
         exchange
     }
@@ -460,6 +474,7 @@ impl Receiving {
     fn wait(&mut self, worker: &Worker, client: &Client) -> Poll<Option<Box<Exchange>>> {
         let mut due = self.due;
         if self.exchange.is_none() {
+            self.waits_since_us = None;
             due = client.idle_due(due, self.patience_ms);
             if client.slot.has_passed(due) {
                 client.count_made_room(self.due);

@@ -221,6 +221,8 @@ pub struct WorkerCounters {
     pub requests_started: Counter,
     /// Requests that are over.
     pub requests_ended: Counter,
+    /// Requests that did not begin at once, because others were under way.
+    pub requests_held: Counter,
     /// Access records that did not fit into the ring and were dropped.
     pub log_dropped: Counter,
     /// Access records written.

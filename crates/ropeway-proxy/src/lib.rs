@@ -31,6 +31,7 @@ mod proxy_header;
 mod relay;
 pub mod runtime;
 pub mod snapshot;
+mod starts;
 mod sys;
 pub mod tls;
 mod tunnel;

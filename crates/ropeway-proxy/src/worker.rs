@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use ropeway_core::balance::Rng;
@@ -21,6 +23,7 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::{Listener, Snapshot};
+use crate::starts::{Begun, Starts};
 use crate::tls::{Handshakes, WireBuffers};
 use crate::upstream::{ServerLive, Upstream};
 
@@ -63,6 +66,7 @@ pub(crate) struct Worker {
     spare_exchanges: Cell<usize>,
     phase: Cell<Phase>,
     pub crowding: Crowding,
+    pub starts: Starts,
     requests: Cell<u64>,
     complaints: Complaints,
 }
@@ -99,7 +103,7 @@ pub(crate) struct UpstreamView {
 }
 
 impl Worker {
-    pub fn new(index: usize, shared: Arc<Shared>) -> Self {
+    pub fn new(index: usize, shared: Arc<Shared>, begun: Begun) -> Self {
         let snapshot = shared.snapshot.load_full();
         let deadlines = Rc::new(Deadlines::default());
         deadlines.sweep(shared.clock.now_ms());
@@ -117,6 +121,7 @@ impl Worker {
             spare_exchanges: Cell::new(0),
             phase: Cell::new(Phase::Serving),
             crowding: Crowding::default(),
+            starts: Starts::new(begun),
             requests: Cell::new(0),
             complaints: Complaints::default(),
             shared,
@@ -200,6 +205,26 @@ impl Worker {
         self.requests.set(count);
         // The worker's index in the upper bits keeps the ids of workers apart.
         RequestId { process: self.shared.process_id, sequence: ((self.index as u64) << 48) | count }
+    }
+
+    /// Whether a request may begin at once; see [`Starts::may_begin`].
+    #[inline]
+    pub fn may_begin(&self, cx: &Context<'_>) -> bool {
+        let may_begin = self.starts.may_begin(cx);
+        if !may_begin && let Some(counters) = self.counters() {
+            counters.requests_held.bump();
+        }
+        may_begin
+    }
+
+    /// Waits until a request may begin.
+    pub async fn wait_to_begin(&self) {
+        let mut has_asked = false;
+        poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || self.may_begin(cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// What is done ten times a second.

@@ -6,6 +6,7 @@ mod balancing;
 mod bodies;
 mod both_directions;
 mod browser;
+mod busy_workers;
 mod caps;
 mod cert_dev;
 mod early_response;

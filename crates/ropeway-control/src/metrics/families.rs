@@ -178,6 +178,8 @@ families! {
             "Open file descriptors.";
         MAX_FDS: Gauge "process_max_fds" []
             "Most file descriptors that the process may open.";
+        HELD: Counter "requests_held" []
+            "Requests that began later than they came, because their worker was busy with others that were under way.";
         ACCEPT_ERRORS: Counter "accept_errors" []
             "Connections that could not be accepted because descriptors or memory ran out.";
         PANICS: Counter "panics" []

@@ -95,6 +95,7 @@ impl Scrape {
 
     fn encode_workers(&self, page: &mut Page<'_>) -> fmt::Result {
         let sum = |read: fn(&WorkerCounters) -> u64| self.workers.sum(read);
+        page.family(&family::HELD)?.counter(&[], sum(|worker| worker.requests_held.get()))?;
         page.family(&family::ACCEPT_ERRORS)?.counter(&[], sum(|worker| worker.accept_errors.get()))?;
         page.family(&family::PANICS)?.counter(&[], sum(|worker| worker.panics.get()))?;
         let exhausted = sum(|worker| worker.retry_budget_exhausted.get());

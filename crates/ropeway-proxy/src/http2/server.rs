@@ -265,7 +265,7 @@ fn set_priority(fields: &mut HeaderMap, priority: Priority) {
 /// Counts and logs a request that gets no exchange.
 fn note_refused(worker: &Rc<Worker>, client: &mut Client, reason: EndReason) {
     let mut stream = client.for_stream(worker, Link::of_stream(Stream::closed()));
-    let mut exchange = stream.begin_exchange(worker, 0);
+    let mut exchange = stream.begin_exchange(worker, 0, None);
     exchange::note_refused(worker, &mut stream, &mut exchange, End::new(reason, Stage::Receive));
     worker.give_exchange(exchange);
 }
@@ -284,6 +284,7 @@ async fn run(worker: Rc<Worker>, mut client: Client, mut exchange: Box<Exchange>
         Poll::Ready(())
     })
     .await;
+    worker.wait_to_begin().await;
     poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
     if matches!(exchange.end.reason, EndReason::ClientClosed) {
         transport.note_reset();
@@ -294,7 +295,7 @@ async fn run(worker: Rc<Worker>, mut client: Client, mut exchange: Box<Exchange>
 
 /// The exchange of a request whose head has arrived.
 fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) -> Box<Exchange> {
-    let mut exchange = client.begin_exchange(worker, head.len());
+    let mut exchange = client.begin_exchange(worker, head.len(), None);
     match exchange.request.parse(head, &client.listener.head_limits) {
         Ok(Progress::Complete { .. }) => {
             exchange.request.came_by_stream(has_body);

@@ -18,6 +18,7 @@ use super::sockets::{Key, SocketSet};
 use crate::deadline::TICK_MS;
 use crate::listener::Acceptor;
 use crate::snapshot::{Listener, Snapshot};
+use crate::starts::Begun;
 use crate::worker::{Shared, Worker};
 
 /// Ticks between two looks at the idle connections to servers.
@@ -134,13 +135,17 @@ fn run(
     desk: &Arc<Desk>,
     inbox: &mut UnboundedReceiver<Command>,
 ) -> io::Result<()> {
+    let begun = Begun::default();
+    let turns = begun.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .on_thread_park(move || turns.end_turn())
         .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(async {
-        let worker = Rc::new(Worker::new(index, Arc::clone(shared)));
+        let worker = Rc::new(Worker::new(index, Arc::clone(shared), begun));
         tokio::task::spawn_local(tick(Rc::clone(&worker)));
+        tokio::task::spawn_local(begin_waiting(Rc::clone(&worker)));
         let mut crew = Crew { worker, acceptors: HashMap::new() };
         crew.take_up(desk);
         if desk.draining.load(Acquire) {
@@ -220,6 +225,10 @@ impl Crew {
 
 fn find(snapshot: &Snapshot, key: &Key) -> Option<Arc<Listener>> {
     snapshot.listeners.iter().find(|listener| listener.name == key.listener).map(Arc::clone)
+}
+
+async fn begin_waiting(worker: Rc<Worker>) {
+    worker.starts.run(&worker.shared.clock).await;
 }
 
 async fn tick(worker: Rc<Worker>) {

@@ -1,0 +1,86 @@
+//! Requests that come together begin a few at a time, and none waits for the end of another.
+
+use ropeway_e2e::h2::frame::headers;
+use ropeway_e2e::h2::{self, Block};
+use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, reply};
+use rustix::process::Signal;
+
+/// One worker, in front of a server that answers nothing on `/held` until the gate is open.
+fn lab(listener: &str) -> (Running, Gate) {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let origin = Origin::answering(move |request| {
+        if request.target == "/held" {
+            closed.wait();
+        }
+        reply(200, &[], "here")
+    });
+    (Lab::new().origin(origin).with(listener, "", "").workers(1).start(), gate)
+}
+
+fn held(lab: &Running) -> f64 {
+    lab.admin().metric("ropeway_requests_held_total", &[])
+}
+
+/// Lets the process see at once what `act` does.
+fn while_stopped(lab: &Running, act: impl FnOnce()) {
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", lab.proxy.id())).unwrap();
+    lab.proxy.signal(Signal::STOP);
+    ropeway_e2e::eventually("the process is stopped", || state().contains(") T ").then_some(()));
+    act();
+    lab.proxy.signal(Signal::CONT);
+}
+
+fn ask_all(clients: &mut [Connection]) {
+    for client in clients {
+        let _ = client.send_get("/held");
+    }
+}
+
+#[test]
+fn requests_that_come_together_all_begin_before_the_first_is_answered() {
+    let (lab, gate) = lab("");
+    let mut clients: Vec<_> = (0..100).map(|_| lab.connect()).collect();
+    for client in &mut clients {
+        let _ = client.get("/").expect(200);
+    }
+    assert_eq!(held(&lab), 0.0, "nobody waits for a worker that is not busy");
+    while_stopped(&lab, || ask_all(&mut clients));
+    let _ = lab.origin(1).wait_for_requests(200);
+    gate.open();
+    for client in &mut clients {
+        let _ = client.receive().expect(200);
+    }
+    assert!(held(&lab) > 0.0);
+}
+
+#[test]
+fn connections_that_come_together_all_begin() {
+    let (lab, gate) = lab("");
+    let (client, mut clients) = (lab.client(), Vec::new());
+    while_stopped(&lab, || {
+        clients.extend((0..100).map(|_| client.connect()));
+        ask_all(&mut clients);
+    });
+    let _ = lab.origin(1).wait_for_requests(100);
+    gate.open();
+    for client in &mut clients {
+        let _ = client.receive().expect(200);
+    }
+    assert!(held(&lab) > 0.0);
+}
+
+#[test]
+fn streams_that_come_together_all_begin_before_the_first_is_answered() {
+    let (lab, gate) = lab("http2 = { prior_knowledge = true }");
+    let mut client = h2::Connection::open(&lab.client());
+    let streams: Vec<u32> = (0..80).map(|_| client.new_stream()).collect();
+    let requests: Vec<_> = streams.iter().map(|stream| headers(*stream, Block::get("/held")).end()).collect();
+    client.send(&requests);
+    let _ = lab.origin(1).wait_for_requests(80);
+    gate.open();
+    for stream in streams {
+        assert_eq!(client.response(stream).status, 200);
+    }
+    assert!(held(&lab) > 0.0);
+}

@@ -1,0 +1,196 @@
+//! When requests may begin: what is under way goes before what is new.
+//!
+//! A few requests may begin in one turn of the event loop. Those beyond wait, in the order in which they came, while the
+//! loop looks for responses. A worker with more to do than it can thus has few requests under way at a time, whose state
+//! stays in the caches of the processor from their first step to their last, and servers are sent no more at once than the
+//! worker can take back. One that is not busy lets nobody wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use crate::clock::Clock;
+
+/// Requests that may begin in a turn, at least.
+const PER_TURN: u32 = 16;
+/// A turn that takes longer than `PER_TURN` times this lets more of them begin in the next one, so that they get their
+/// share of the time beside whatever else takes so long.
+const US_PER_START: u64 = 64;
+
+/// How many requests have begun in the current turn of a worker's event loop. A turn also ends when the loop goes to
+/// sleep, which it tells from a place that has nothing else of the worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Begun(Arc<AtomicU32>);
+
+impl Begun {
+    /// The event loop has nothing to do.
+    pub fn end_turn(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// The requests of one worker that want to begin.
+#[derive(Debug)]
+pub(crate) struct Starts {
+    begun: Begun,
+    /// How many may begin in the current turn.
+    most: Cell<u32>,
+    waiting: RefCell<VecDeque<Waker>>,
+    /// Of [`Self::run`], while nobody waits.
+    idle: RefCell<Option<Waker>>,
+}
+
+impl Starts {
+    pub fn new(begun: Begun) -> Self {
+        Self { begun, most: Cell::new(PER_TURN), waiting: RefCell::default(), idle: RefCell::default() }
+    }
+
+    /// Whether a request may begin at once. If not, its task is woken when its turn comes, and need not ask again.
+    #[inline]
+    pub fn may_begin(&self, cx: &Context<'_>) -> bool {
+        let begun = self.begun.0.load(Relaxed);
+        if begun < self.most.get() && self.waiting.borrow().is_empty() {
+            self.begun.0.store(begun + 1, Relaxed);
+            return true;
+        }
+        self.waiting.borrow_mut().push_back(cx.waker().clone());
+        if let Some(task) = self.idle.take() {
+            task.wake();
+        }
+        false
+    }
+
+    /// Wakes those who wait, a few in each turn of the event loop.
+    pub async fn run(&self, clock: &Clock) {
+        loop {
+            poll_fn(|cx| self.poll_waiting(cx)).await;
+            let mut began_us = clock.now_us();
+            while !self.waiting.borrow().is_empty() {
+                // Comes back after the loop has looked for events, and behind all those whom they concern.
+                tokio::task::yield_now().await;
+                let now_us = clock.now_us();
+                self.begin_turn(now_us.saturating_sub(began_us));
+                began_us = now_us;
+            }
+        }
+    }
+
+    fn poll_waiting(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.waiting.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        self.idle.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Begins a turn after one of this length.
+    fn begin_turn(&self, last_us: u64) {
+        let most = most_after(last_us);
+        let mut waiting = self.waiting.borrow_mut();
+        let mut begun = 0;
+        while begun < most
+            && let Some(task) = waiting.pop_front()
+        {
+            task.wake();
+            begun += 1;
+        }
+        if waiting.is_empty() {
+            waiting.shrink_to(PER_TURN as usize * 64);
+        }
+        self.begun.0.store(begun, Relaxed);
+        self.most.set(most);
+    }
+}
+
+/// How many requests may begin after a turn of this length.
+fn most_after(last_us: u64) -> u32 {
+    u32::try_from(last_us / US_PER_START).unwrap_or(u32::MAX).max(PER_TURN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Asks so many times, and says how many may begin at once.
+    fn ask(starts: &Starts, times: u32, woken: &Arc<Woken>) -> usize {
+        let waker = Waker::from(Arc::clone(woken));
+        let cx = Context::from_waker(&waker);
+        (0..times).filter(|_| starts.may_begin(&cx)).count()
+    }
+
+    #[test]
+    fn a_turn_has_room_for_a_few_and_the_next_ones_for_the_rest() {
+        let (starts, woken) = (Starts::new(Begun::default()), Arc::new(Woken::default()));
+        assert_eq!(ask(&starts, 40, &woken), 16);
+        starts.begin_turn(0);
+        assert_eq!(woken.0.load(Relaxed), 16);
+        assert_eq!(ask(&starts, 1, &woken), 0, "nobody overtakes those who wait");
+        starts.begin_turn(0);
+        assert_eq!(woken.0.load(Relaxed), 25);
+        assert_eq!(ask(&starts, 10, &woken), 7, "those who were woken are counted");
+    }
+
+    #[test]
+    fn a_loop_that_sleeps_has_room_again() {
+        let begun = Begun::default();
+        let (starts, woken) = (Starts::new(begun.clone()), Arc::new(Woken::default()));
+        for _ in 0..100 {
+            assert_eq!(ask(&starts, 16, &woken), 16);
+            begun.end_turn();
+        }
+    }
+
+    #[test]
+    fn a_long_turn_is_followed_by_more() {
+        assert_eq!(most_after(0), 16);
+        assert_eq!(most_after(1_024), 16);
+        assert_eq!(most_after(64_000), 1_000);
+        assert_eq!(most_after(u64::MAX), u32::MAX);
+        let (starts, woken) = (Starts::new(Begun::default()), Arc::new(Woken::default()));
+        ask(&starts, 1_016, &woken);
+        starts.begin_turn(50_000);
+        assert_eq!(woken.0.load(Relaxed), 781);
+    }
+
+    #[test]
+    fn those_who_wait_begin_in_the_order_in_which_they_came() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
+        let order = std::rc::Rc::new(RefCell::new(Vec::new()));
+        runtime.block_on(async {
+            let starts = std::rc::Rc::new(Starts::new(Begun::default()));
+            let keeper = std::rc::Rc::clone(&starts);
+            tokio::task::spawn_local(async move { keeper.run(&Clock::start()).await });
+            let tasks = (0..100).map(|number| {
+                let (starts, order) = (std::rc::Rc::clone(&starts), std::rc::Rc::clone(&order));
+                tokio::task::spawn_local(async move {
+                    let mut has_asked = false;
+                    poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || starts.may_begin(cx) {
+                        true => Poll::Ready(()),
+                        false => Poll::Pending,
+                    })
+                    .await;
+                    order.borrow_mut().push(number);
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.unwrap();
+            }
+        });
+        assert_eq!(*order.borrow(), (0..100).collect::<Vec<_>>());
+    }
+}

@@ -52,6 +52,7 @@ fn requests_that_come_together_all_begin_before_the_first_is_answered() {
         let _ = client.receive().expect(200);
     }
     assert!(held(&lab) > 0.0);
+    assert_eq!(lab.admin().status()["requests_held"], held(&lab));
 }
 
 #[test]

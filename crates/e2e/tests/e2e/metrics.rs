@@ -5,6 +5,8 @@ use ropeway_e2e::h2::rules::lab;
 use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::{Lab, Origin, eventually};
 
+use crate::http2_servers::{WIDE, met};
+
 #[test]
 fn requests_are_counted_by_route_server_and_class() {
     let lab =
@@ -54,6 +56,18 @@ fn reuse_of_connections_is_counted() {
     assert_eq!(admin.metric("ropeway_upstream_connections_opened_total", &[]), 1.0);
     assert_eq!(admin.metric("ropeway_upstream_connections_reused_total", &[]), 4.0);
     assert_eq!(admin.metric("ropeway_upstream_idle_connections", &[]), 1.0);
+}
+
+#[test]
+fn open_connections_of_http2_to_servers_are_counted_apart() {
+    let (lab, _server, connection) = met(&WIDE);
+    let admin = lab.admin();
+    let shown = || admin.server("app", 1);
+    assert_eq!((&shown()["http2_connections"], &shown()["idle_connections"]), (&1.into(), &0.into()));
+    assert_eq!(admin.metric("ropeway_upstream_http2_connections", &[]), 1.0);
+    drop(connection);
+    eventually("it is closed", || (shown()["http2_connections"] == 0).then_some(()));
+    assert_eq!(admin.metric("ropeway_upstream_http2_connections", &[]), 0.0);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Status {
     generation: u64,
     loaded_at: String,
     workers: usize,
+    /// Requests that had to wait for a busy worker.
+    requests_held: u64,
     ready: bool,
     draining: bool,
     connections: Connections,
@@ -171,6 +173,7 @@ impl Status {
             generation: snapshot.generation,
             loaded_at: rfc3339(control.loaded_at()),
             workers: control.workers(),
+            requests_held: runtime.worker_counters().sum(|worker| worker.requests_held.get()),
             ready: control.is_ready(),
             draining: control.is_draining(),
             connections: Connections { open: runtime.open_connections(), max: snapshot.max_connections },

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { quantile } from "../src/measure/quantile.js";
 import { Recorder, SPAN_S } from "../src/measure/recording.js";
 import { CELL_MS, CELLS, StripLog } from "../src/measure/strip.js";
-import { failures, latency, ratesByClass, routeTraffic } from "../src/measure/traffic.js";
+import { failures, heldShare, latency, ratesByClass, routeTraffic } from "../src/measure/traffic.js";
 import { NO_REQUESTS, route, server, status } from "./status.js";
 
 test("quantiles are interpolated inside their bucket, and what is beyond the last bound counts as it", () => {
@@ -28,6 +28,14 @@ test("rates are of the time between, by the clock of the process", () => {
   assert.equal(traffic.rate, 10);
   assert.equal(traffic.errors, 0.2);
   assert.equal(latency({ before, after }).p50, 6.25);
+});
+
+test("the share of requests that waited is of the time between", () => {
+  const at = (total: number, held: number) => ({ at: 0, status: status({ requests: { active: 0, total }, requests_held: held }) });
+  assert.equal(heldShare({ before: at(100, 10), after: at(300, 60) }), 0.25);
+  assert.equal(heldShare({ before: at(100, 10), after: at(300, 10) }), 0);
+  assert.equal(heldShare({ before: at(100, 10), after: at(110, 21) }), 1, "a client that left is held, but no request");
+  assert.equal(heldShare({ before: at(100, 10), after: at(100, 10) }), null);
 });
 
 test("a client that goes away is no failure of the server", () => {

@@ -10,7 +10,7 @@ export function server(name: string, changes: Partial<Server> = {}): Server {
     name, address: name, endpoints: ["127.0.0.1:1"], weight: 1, configured_weight: 1, backup: false, state: "up",
     admin: "ready", health: "up", in_flight: 0, requests: NO_REQUESTS, ends: {}, latency_ms: NO_LATENCY,
     latency_counts: [0, 0, 0], connect_ms: NO_LATENCY, connects: 0, reused: 0, replayed: 0, retries: 0,
-    idle_connections: 0, bytes_in: 0, bytes_out: 0, last_check: null, history: [], ...changes,
+    idle_connections: 0, http2_connections: 0, bytes_in: 0, bytes_out: 0, last_check: null, history: [], ...changes,
   };
 }
 
@@ -27,8 +27,8 @@ export function route(changes: Partial<Route> = {}): Route {
 
 export function status(changes: Partial<Status> = {}): Status {
   return {
-    version: "1.0.0", uptime_seconds: 100, generation: 1, loaded_at: "2026-01-01T00:00:00.000Z", workers: 1, ready: true,
-    draining: false, connections: { open: 1, max: 100 }, requests: { active: 0, total: 0 }, latency_bounds_ms: [10, 100],
+    version: "1.0.0", uptime_seconds: 100, generation: 1, loaded_at: "2026-01-01T00:00:00.000Z", workers: 1, requests_held: 0,
+    ready: true, draining: false, connections: { open: 1, max: 100 }, requests: { active: 0, total: 0 }, latency_bounds_ms: [10, 100],
     listeners: [], routes: [route()], upstreams: [upstream([server("one"), server("two")])], events: [], ...changes,
   };
 }

@@ -19,6 +19,7 @@ export interface Status {
   generation: number;
   loaded_at: string;
   workers: number;
+  requests_held: number;
   ready: boolean;
   draining: boolean;
   connections: { open: number; max: number };
@@ -83,6 +84,7 @@ export interface Server {
   replayed: number;
   retries: number;
   idle_connections: number;
+  http2_connections: number;
   bytes_in: number;
   bytes_out: number;
   last_check: Check | null;

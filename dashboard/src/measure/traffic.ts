@@ -71,6 +71,13 @@ export function listenerRate(period: Period, listener: Listener): number {
   return difference(listener.requests, earlier?.requests) / seconds(period);
 }
 
+/** Share of the requests, 0 to 1, that had to wait for a busy worker; null without requests. */
+export function heldShare({ before, after }: Period): number | null {
+  const requests = difference(after.status.requests.total, before.status.requests.total);
+  const held = difference(after.status.requests_held, before.status.requests_held);
+  return requests > 0 ? Math.min(1, held / requests) : null;
+}
+
 export function latency(period: Period): { p50: number | null; p99: number | null } {
   const bounds = period.after.status.latency_bounds_ms;
   const counts = together(period.after.status.routes.map((route) =>

@@ -15,7 +15,10 @@ export function ServerDetails({ server, now }: { server: Server; now: number }) 
         <Fact name="Attempts">{exact(total(server.requests))}, <EndList ends={server.ends} /></Fact>
         <Fact name="First byte"><Quantiles {...server.latency_ms} /></Fact>
         <Fact name="Connect"><Quantiles {...server.connect_ms} /></Fact>
-        <Fact name="Connections">{exact(server.connects)} opened, {exact(server.reused)} reuses, {exact(server.idle_connections)} idle now</Fact>
+        <Fact name="Connections">
+          {exact(server.connects)} opened, {exact(server.reused)} reuses, {exact(server.idle_connections)} idle now
+          {server.http2_connections > 0 && <>, <Http2Connections count={server.http2_connections} /></>}
+        </Fact>
         <Fact name="Sent again">{exact(server.retries)} retries, {exact(server.replayed)} replays on a fresh connection</Fact>
         <Fact name="Bytes">{bytes(server.bytes_out)} sent, {bytes(server.bytes_in)} received</Fact>
         <Fact name="Operator">{server.admin}, configured weight {server.configured_weight}; health {server.health}</Fact>
@@ -39,6 +42,10 @@ export function ServerDetails({ server, now }: { server: Server; now: number }) 
 
 function Fact({ name, children }: { name: string; children: ComponentChildren }) {
   return <div><dt>{name}</dt><dd>{children}</dd></div>;
+}
+
+function Http2Connections({ count }: { count: number }) {
+  return <span title="Whether they have requests or not; those called idle are of HTTP/1.1">{exact(count)} of HTTP/2 open now</span>;
 }
 
 function Quantiles({ p50, p90, p99 }: { p50: number | null; p90: number | null; p99: number | null }) {

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
-import { exact } from "../format/numbers.js";
+import { exact, percent } from "../format/numbers.js";
 import { clock, duration } from "../format/times.js";
+import { heldShare } from "../measure/traffic.js";
 import type { View } from "../watch.js";
 
 export function Header({ view }: { view: View }) {
@@ -13,17 +14,28 @@ export function Header({ view }: { view: View }) {
       </h1>
       <ProcessState view={view} />
       <dl>
+        <Workers view={view} />
         <Fact name="Up">{status && duration(status.uptime_seconds)}</Fact>
         <Fact name="Generation" title={status ? `Loaded at ${status.loaded_at}` : ""}>
           {status && <>{status.generation} <small>since {clock(status.loaded_at, view.now)}</small></>}
         </Fact>
         <Fact name="Requests">{status && exact(status.requests.total)}</Fact>
-        <Fact name="Workers">{status?.workers}</Fact>
       </dl>
       <nav aria-label="Raw data">
         <a href="status">status</a> <a href="metrics">metrics</a> <a href="licenses.txt">licences</a>
       </nav>
     </header>
+  );
+}
+
+/** Comes first, where the line can grow without moving what follows. */
+function Workers({ view: { status, recording } }: { view: View }) {
+  const held = recording?.period ? heldShare(recording.period) : null;
+  if (!held) return <Fact name="Workers">{status?.workers}</Fact>;
+  return (
+    <Fact name="Workers" title="Requests of the last 10 s that began later than they came, because their worker was busy with others">
+      {status?.workers} <small>{percent(held)} of requests waited</small>
+    </Fact>
   );
 }
 

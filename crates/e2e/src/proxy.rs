@@ -100,6 +100,19 @@ impl Proxy {
         self.process.read_on();
     }
 
+    /// Lets the process see all that `act` does at once.
+    ///
+    /// # Panics
+    /// When the process does not stop.
+    pub fn while_stopped<T>(&self, act: impl FnOnce() -> T) -> T {
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        self.signal(Signal::STOP);
+        eventually("the process is stopped", || state().contains(") T ").then_some(()));
+        let result = act();
+        self.signal(Signal::CONT);
+        result
+    }
+
     /// Everything it printed.
     #[must_use]
     pub fn transcript(&self) -> String {

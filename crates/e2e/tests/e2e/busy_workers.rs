@@ -3,7 +3,6 @@
 use ropeway_e2e::h2::frame::headers;
 use ropeway_e2e::h2::{self, Block};
 use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, reply};
-use rustix::process::Signal;
 
 /// One worker, in front of a server that answers nothing on `/held` until the gate is open.
 fn lab(listener: &str) -> (Running, Gate) {
@@ -22,15 +21,6 @@ fn held(lab: &Running) -> f64 {
     lab.admin().metric("ropeway_requests_held_total", &[])
 }
 
-/// Lets the process see at once what `act` does.
-fn while_stopped(lab: &Running, act: impl FnOnce()) {
-    let state = || std::fs::read_to_string(format!("/proc/{}/stat", lab.proxy.id())).unwrap();
-    lab.proxy.signal(Signal::STOP);
-    ropeway_e2e::eventually("the process is stopped", || state().contains(") T ").then_some(()));
-    act();
-    lab.proxy.signal(Signal::CONT);
-}
-
 fn ask_all(clients: &mut [Connection]) {
     for client in clients {
         let _ = client.send_get("/held");
@@ -45,7 +35,7 @@ fn requests_that_come_together_all_begin_before_the_first_is_answered() {
         let _ = client.get("/").expect(200);
     }
     assert_eq!(held(&lab), 0.0, "nobody waits for a worker that is not busy");
-    while_stopped(&lab, || ask_all(&mut clients));
+    lab.proxy.while_stopped(|| ask_all(&mut clients));
     let _ = lab.origin(1).wait_for_requests(200);
     gate.open();
     for client in &mut clients {
@@ -59,7 +49,7 @@ fn requests_that_come_together_all_begin_before_the_first_is_answered() {
 fn connections_that_come_together_all_begin() {
     let (lab, gate) = lab("");
     let (client, mut clients) = (lab.client(), Vec::new());
-    while_stopped(&lab, || {
+    lab.proxy.while_stopped(|| {
         clients.extend((0..100).map(|_| client.connect()));
         ask_all(&mut clients);
     });

@@ -1,6 +1,6 @@
 //! What an operator is told of requests and connections of HTTP/2 that are refused before there is an exchange.
 
-use ropeway_e2e::h2::frame::{Frame, code::*, data, headers, ping, reset};
+use ropeway_e2e::h2::frame::{Frame, PREFACE, code::*, data, headers, ping, reset, settings};
 use ropeway_e2e::h2::rules::{expect_going_on, expect_refused, holding_origin};
 use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::{Lab, Running, eventually};
@@ -156,6 +156,28 @@ fn a_request_that_became_malformed_has_one_record() {
     expect_going_on(&mut connection);
     let lines = lines(&lab, 2);
     assert!(lines.len() == 2 && lines[1].contains("/after"), "{lines:?}");
+}
+
+#[test]
+fn requests_of_a_connection_that_ends_at_once_are_not_called_malformed() {
+    let lab = running("json", "");
+    let mut connection = lab.connect();
+    connection.send(PREFACE).send(settings(&[]).bytes());
+    lab.proxy.while_stopped(|| {
+        for stream in [1, 3, 5] {
+            let frames = [headers(stream, Block::get("/held")).end(), reset(stream, CANCEL)];
+            connection.send(frames.map(|frame| frame.bytes()).concat());
+        }
+        let _ = connection.half_close();
+    });
+    for line in lines(&lab, 3) {
+        let record: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&record["reason"], &record["status"]),
+            (&"client_closed".into(), &499.into()),
+            "{record}"
+        );
+    }
 }
 
 /// The message about a client that was ended, and how many there are.

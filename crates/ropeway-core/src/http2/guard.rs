@@ -155,14 +155,15 @@ impl Guard {
     }
 
     /// Why a stream was refused that nobody has taken: [`EndReason::HeadTooLarge`] if it was answered,
-    /// [`EndReason::BadRequest`] if it was reset, by whichever side. Tells of each once; to be asked when no stream is left to
-    /// be taken.
-    pub fn take_refused(&mut self) -> Option<EndReason> {
+    /// [`EndReason::BadRequest`] if it was reset, by whichever side; but [`EndReason::ClientClosed`] if the client has reset it
+    /// and the connection `is_over`, which keeps good ones from being taken, too. Tells of each once; to be asked when no
+    /// stream is left to be taken.
+    pub fn take_refused(&mut self, is_over: bool) -> Option<EndReason> {
         let refused = self.waiting.take_refused()?;
         if refused.is_abandoned {
             self.note_reset();
         }
-        Some(refused.reason)
+        Some(if refused.is_abandoned && is_over { EndReason::ClientClosed } else { refused.reason })
     }
 
     /// Moves time on.
@@ -661,13 +662,25 @@ mod tests {
         let sent = [answer, reset(1, 1), reset(3, 1), reset(5, 1), reset(7, 7)].concat();
         assert_eq!(guard.note_sent(&sent), None);
         assert!(guard.take(3).block.is_some(), "served all the same");
-        assert_eq!(guard.take_refused(), Some(EndReason::HeadTooLarge));
-        assert_eq!(guard.take_refused(), Some(EndReason::BadRequest));
-        assert_eq!(guard.take_refused(), None);
+        assert_eq!(guard.take_refused(false), Some(EndReason::HeadTooLarge));
+        assert_eq!(guard.take_refused(false), Some(EndReason::BadRequest));
+        assert_eq!(guard.take_refused(false), None);
         let long = frame(HEADERS, END_HEADERS | END_STREAM, 9, &[0x82; MOST_BLOCK + 1]);
         assert_eq!(guard.inspect(&long), Ok(()));
         assert_eq!(guard.note_sent(&frame(HEADERS, END_HEADERS | END_STREAM, 9, &[0x88])), None);
-        assert_eq!(guard.take_refused(), Some(EndReason::HeadTooLarge), "not looked at");
+        assert_eq!(guard.take_refused(false), Some(EndReason::HeadTooLarge), "not looked at");
+    }
+
+    #[test]
+    fn of_a_stream_that_was_reset_nothing_is_known_once_the_connection_is_over() {
+        let mut guard = greeted();
+        for stream in [1, 3] {
+            let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0x82]);
+            assert_eq!(guard.inspect(&request), Ok(()));
+            assert_eq!(guard.inspect(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])), Ok(()));
+        }
+        assert_eq!(guard.take_refused(false), Some(EndReason::BadRequest));
+        assert_eq!(guard.take_refused(true), Some(EndReason::ClientClosed));
     }
 
     #[test]

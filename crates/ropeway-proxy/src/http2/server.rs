@@ -113,7 +113,7 @@ impl Served {
             }
             let accepted = self.connection.poll_accept(cx);
             if !matches!(accepted, Poll::Ready(Some(Ok(_)))) {
-                while let Some(reason) = self.transport.take_refused() {
+                while let Some(reason) = self.transport.take_refused(accepted.is_ready()) {
                     note_refused(worker, client, reason);
                 }
             }

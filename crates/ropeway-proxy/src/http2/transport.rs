@@ -71,9 +71,10 @@ impl Transport {
         self.0.borrow_mut().guard.as_mut().map(|guard| guard.take(stream)).unwrap_or_default()
     }
 
-    /// Why the crate has refused a request, each once. To be asked when no stream is left to be served.
-    pub fn take_refused(&self) -> Option<EndReason> {
-        self.0.borrow_mut().guard.as_mut()?.take_refused()
+    /// Why the crate has refused a request, each once. To be asked when no stream is left to be served, or when the
+    /// connection `is_over`.
+    pub fn take_refused(&self, is_over: bool) -> Option<EndReason> {
+        self.0.borrow_mut().guard.as_mut()?.take_refused(is_over)
     }
 
     /// Notes that a client has given a stream up.

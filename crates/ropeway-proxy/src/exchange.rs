@@ -239,6 +239,7 @@ fn take_open(worker: &Worker, asked: &Asked<'_>, exchange: &Exchange) -> Option<
     if upstream.settings.http2 {
         let moves = server.live.moves();
         let stream = pool.multiplexer.stream(now_ms, moves, upstream.settings.quota())?;
+        worker.starts.uncount();
         return Some(Box::new(ServerLink::on_multiplexed(stream, moves, exchange.reuse)));
     }
     let idle =

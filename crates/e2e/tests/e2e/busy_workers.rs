@@ -1,8 +1,11 @@
 //! Requests that come together begin a few at a time, and none waits for the end of another.
 
 use ropeway_e2e::h2::frame::headers;
-use ropeway_e2e::h2::{self, Block};
+use ropeway_e2e::h2::{self, Block, Listener};
+use ropeway_e2e::lab::file;
 use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, reply};
+
+use crate::http2_servers::WIDE;
 
 /// One worker, in front of a server that answers nothing on `/held` until the gate is open.
 fn lab(listener: &str) -> (Running, Gate) {
@@ -25,6 +28,14 @@ fn ask_all(clients: &mut [Connection]) {
     for client in clients {
         let _ = client.send_get("/held");
     }
+}
+
+/// Asks on so many streams at once.
+fn ask_on_streams(client: &mut h2::Connection, count: usize) -> Vec<u32> {
+    let streams: Vec<u32> = (0..count).map(|_| client.new_stream()).collect();
+    let requests: Vec<_> = streams.iter().map(|stream| headers(*stream, Block::get("/held")).end()).collect();
+    client.send(&requests);
+    streams
 }
 
 #[test]
@@ -65,13 +76,35 @@ fn connections_that_come_together_all_begin() {
 fn streams_that_come_together_all_begin_before_the_first_is_answered() {
     let (lab, gate) = lab("http2 = { prior_knowledge = true }");
     let mut client = h2::Connection::open(&lab.client());
-    let streams: Vec<u32> = (0..80).map(|_| client.new_stream()).collect();
-    let requests: Vec<_> = streams.iter().map(|stream| headers(*stream, Block::get("/held")).end()).collect();
-    client.send(&requests);
+    let streams = ask_on_streams(&mut client, 80);
     let _ = lab.origin(1).wait_for_requests(80);
     gate.open();
     for stream in streams {
         assert_eq!(client.response(stream).status, 200);
     }
     assert!(held(&lab) > 0.0);
+}
+
+/// What many streams of one connection have to say is cheapest together.
+#[test]
+fn streams_to_a_server_of_http2_begin_all_at_once() {
+    let server = Listener::new();
+    let config = file("http2 = { prior_knowledge = true }", "", "protocol = \"h2\"")
+        .replace("@all", &format!("\"{}\"", server.address()));
+    let lab = Lab::new().config(&config).workers(1).start();
+    let mut client = h2::Connection::open(&lab.client());
+    let first = client.start(Block::get("/first"));
+    let mut server = server.accept(&WIDE);
+    let (stream, _) = server.next_request();
+    server.answer(stream, "");
+    assert_eq!(client.response(first).status, 200);
+    let streams = ask_on_streams(&mut client, 80);
+    for _ in &streams {
+        let (stream, _) = server.next_request();
+        server.answer(stream, "");
+    }
+    for stream in streams {
+        assert_eq!(client.response(stream).status, 200);
+    }
+    assert_eq!(held(&lab), 0.0);
 }

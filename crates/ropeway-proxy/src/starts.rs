@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use crate::clock::Clock;
 
 /// Requests that may begin in a turn, at least.
-const PER_TURN: u32 = 16;
+const PER_TURN: u32 = 32;
 /// A turn that takes longer than `PER_TURN` times this lets more of them begin in the next one, so that they get their
 /// share of the time beside whatever else takes so long.
 const US_PER_START: u64 = 64;
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn a_turn_has_room_for_a_few_and_the_next_ones_for_the_rest() {
         let (starts, woken) = (Starts::new(Begun::default()), Arc::new(Woken::default()));
-        assert_eq!(ask(&starts, 40, &woken), 16);
+        assert_eq!(ask(&starts, 80, &woken), 32);
         starts.begin_turn(0);
-        assert_eq!(woken.0.load(Relaxed), 16);
+        assert_eq!(woken.0.load(Relaxed), 32);
         assert_eq!(ask(&starts, 1, &woken), 0, "nobody overtakes those who wait");
         starts.begin_turn(0);
-        assert_eq!(woken.0.load(Relaxed), 25);
-        assert_eq!(ask(&starts, 10, &woken), 7, "those who were woken are counted");
+        assert_eq!(woken.0.load(Relaxed), 49);
+        assert_eq!(ask(&starts, 20, &woken), 15, "those who were woken are counted");
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
             starts.uncount();
         }
         starts.uncount();
-        assert_eq!(ask(&starts, 40, &woken), 16);
+        assert_eq!(ask(&starts, 80, &woken), 32);
     }
 
     #[test]
@@ -168,19 +168,19 @@ mod tests {
         let begun = Begun::default();
         let (starts, woken) = (Starts::new(begun.clone()), Arc::new(Woken::default()));
         for _ in 0..100 {
-            assert_eq!(ask(&starts, 16, &woken), 16);
+            assert_eq!(ask(&starts, 32, &woken), 32);
             begun.end_turn();
         }
     }
 
     #[test]
     fn a_long_turn_is_followed_by_more() {
-        assert_eq!(most_after(0), 16);
-        assert_eq!(most_after(1_024), 16);
+        assert_eq!(most_after(0), 32);
+        assert_eq!(most_after(2_048), 32);
         assert_eq!(most_after(64_000), 1_000);
         assert_eq!(most_after(u64::MAX), u32::MAX);
         let (starts, woken) = (Starts::new(Begun::default()), Arc::new(Woken::default()));
-        ask(&starts, 1_016, &woken);
+        ask(&starts, 1_032, &woken);
         starts.begin_turn(50_000);
         assert_eq!(woken.0.load(Relaxed), 781);
     }

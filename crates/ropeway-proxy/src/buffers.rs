@@ -12,6 +12,8 @@ use ropeway_core::http1::ResponseHead;
 pub(crate) const BODY_READ: usize = 256 * 1024;
 /// Bytes read by one call at the beginning of a body, and in tunnels: what a slow reader leaves of it has to be kept.
 pub(crate) const PIECE_READ: usize = 64 * 1024;
+/// After so many bytes of a body or a tunnel it is for others to go on.
+pub(crate) const PER_VISIT: usize = 256 * 1024;
 /// Bytes read by one call while a head is expected.
 pub(crate) const HEAD_READ: usize = 16 * 1024;
 

@@ -393,7 +393,10 @@ impl Receiving {
             }
         }
         let may_have_begun = !client.link.is_watched() || !client.link.is_quiet();
-        if may_have_begun && self.exchange.is_none() && self.waits_since_us.is_none() && !worker.may_begin(cx)
+        if may_have_begun
+            && self.exchange.is_none()
+            && self.waits_since_us.is_none()
+            && !worker.may_begin(cx, None)
         {
             self.waits_since_us = Some(worker.shared.clock.now_us());
             return Poll::Pending;

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use ropeway_core::grpc::GrpcWebError;
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits, Head};
 
-use crate::buffers::{BODY_READ, BufferPool, PIECE_READ};
+use crate::buffers::{BODY_READ, BufferPool, PER_VISIT, PIECE_READ};
 use crate::deadline::TICK_MS;
 use crate::grpc_web::Translation;
 use crate::link::Link;
 use crate::uptake::{Patience, Uptake};
-use crate::worker::Worker;
+use crate::worker::{Worker, come_back};
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
 const COPIED: usize = 4 * 1024;
@@ -188,7 +188,7 @@ impl Pump {
         self.encoder.framing() != BodyFraming::UntilClose
     }
 
-    /// Moves bytes until both ends have to be waited for, or the body is over and written out.
+    /// Moves bytes until one end has to be waited for, or others, or the body is over and written out.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -208,6 +208,7 @@ impl Pump {
         from: &mut Link,
         to: &mut Link,
     ) -> Poll<Result<(), PumpError>> {
+        let mut passed = 0;
         loop {
             // Where the end is known to come next, it goes along with the last piece.
             if self.done || !from.is_at_end() || !to.outbox.is_empty() {
@@ -234,11 +235,16 @@ impl Pump {
                 from.inbox.consume(used, &worker.buffers);
                 continue;
             }
+            if passed >= PER_VISIT {
+                come_back(cx);
+                return self.wait(Waiting::Nothing, worker);
+            }
             let space = scratch.input.get_mut(..self.appetite).unwrap_or_default();
             let count = match from.poll_read(cx, space) {
                 Poll::Pending => return self.wait(Waiting::Source, worker),
                 Poll::Ready(read) => read.map_err(PumpError::Source)?,
             };
+            passed += count;
             self.settle(worker);
             if count == 0 {
                 let trailers = from.take_trailers();

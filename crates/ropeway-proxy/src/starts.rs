@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -19,6 +20,8 @@ const PER_TURN: u32 = 32;
 /// A turn that takes longer than `PER_TURN` times this lets more of them begin in the next one, so that they get their
 /// share of the time beside whatever else takes so long.
 const US_PER_START: u64 = 64;
+/// Requests of one connection that begin before those of others have their turn.
+const PER_LANE: usize = 8;
 
 /// How many requests have begun in the current turn of a worker's event loop. A turn also ends when the loop goes to
 /// sleep, which it tells from a place that has nothing else of the worker.
@@ -32,13 +35,24 @@ impl Begun {
     }
 }
 
+/// The requests of one connection that wait, where there may be several.
+#[derive(Debug, Default)]
+pub(crate) struct Lane(RefCell<VecDeque<Waker>>);
+
+/// Who begins next: the only request of a connection, or a few of those that wait in a lane.
+#[derive(Debug)]
+enum Next {
+    Request(Waker),
+    Lane(Rc<Lane>),
+}
+
 /// The requests of one worker that want to begin.
 #[derive(Debug)]
 pub(crate) struct Starts {
     begun: Begun,
     /// How many may begin in the current turn.
     most: Cell<u32>,
-    waiting: RefCell<VecDeque<Waker>>,
+    waiting: RefCell<VecDeque<Next>>,
     /// Of [`Self::run`], while nobody waits.
     idle: RefCell<Option<Waker>>,
 }
@@ -50,17 +64,26 @@ impl Starts {
 
     /// Whether a request may begin at once. If not, its task is woken when its turn comes, and need not ask again.
     #[inline]
-    pub fn may_begin(&self, cx: &Context<'_>) -> bool {
+    pub fn may_begin(&self, cx: &Context<'_>, lane: Option<&Rc<Lane>>) -> bool {
         let begun = self.begun.0.load(Relaxed);
         if begun < self.most.get() && self.waiting.borrow().is_empty() {
             self.begun.0.store(begun + 1, Relaxed);
             return true;
         }
-        self.waiting.borrow_mut().push_back(cx.waker().clone());
+        self.enqueue(cx.waker().clone(), lane);
         if let Some(task) = self.idle.take() {
             task.wake();
         }
         false
+    }
+
+    fn enqueue(&self, task: Waker, lane: Option<&Rc<Lane>>) {
+        let Some(lane) = lane else { return self.waiting.borrow_mut().push_back(Next::Request(task)) };
+        let mut tasks = lane.0.borrow_mut();
+        if tasks.is_empty() {
+            self.waiting.borrow_mut().push_back(Next::Lane(Rc::clone(lane)));
+        }
+        tasks.push_back(task);
     }
 
     /// A request that has begun shares its connection with others, and counts no more: frames that are sent and received
@@ -99,16 +122,36 @@ impl Starts {
         let mut waiting = self.waiting.borrow_mut();
         let mut begun = 0;
         while begun < most
-            && let Some(task) = waiting.pop_front()
+            && let Some(next) = waiting.pop_front()
         {
-            task.wake();
-            begun += 1;
+            match next {
+                Next::Request(task) => {
+                    task.wake();
+                    begun += 1;
+                }
+                Next::Lane(lane) => {
+                    begun += lane.begin_some();
+                    if !lane.0.borrow().is_empty() {
+                        waiting.push_back(Next::Lane(lane));
+                    }
+                }
+            }
         }
         if waiting.is_empty() {
             waiting.shrink_to(PER_TURN as usize * 64);
         }
         self.begun.0.store(begun, Relaxed);
         self.most.set(most);
+    }
+}
+
+impl Lane {
+    /// Wakes the first few, and says how many.
+    fn begin_some(&self) -> u32 {
+        let mut tasks = self.0.borrow_mut();
+        let count = tasks.len().min(PER_LANE);
+        tasks.drain(..count).for_each(Waker::wake);
+        count as u32
     }
 }
 
@@ -137,7 +180,7 @@ mod tests {
     fn ask(starts: &Starts, times: u32, woken: &Arc<Woken>) -> usize {
         let waker = Waker::from(Arc::clone(woken));
         let cx = Context::from_waker(&waker);
-        (0..times).filter(|_| starts.may_begin(&cx)).count()
+        (0..times).filter(|_| starts.may_begin(&cx, None)).count()
     }
 
     #[test]
@@ -150,6 +193,32 @@ mod tests {
         starts.begin_turn(0);
         assert_eq!(woken.0.load(Relaxed), 49);
         assert_eq!(ask(&starts, 20, &woken), 15, "those who were woken are counted");
+    }
+
+    /// Asks so many times for one connection, and leaves its requests waiting.
+    fn wait_in(lane: &Rc<Lane>, starts: &Starts, times: u32, woken: &Arc<Woken>) {
+        let waker = Waker::from(Arc::clone(woken));
+        let cx = Context::from_waker(&waker);
+        assert!((0..times).all(|_| !starts.may_begin(&cx, Some(lane))));
+    }
+
+    #[test]
+    fn a_connection_with_many_requests_does_not_keep_others_waiting() {
+        let (starts, lanes) = (Starts::new(Begun::default()), [Rc::<Lane>::default(), Rc::default()]);
+        let woken: [Arc<Woken>; 3] = Default::default();
+        assert_eq!(ask(&starts, 32, &woken[2]), 32);
+        wait_in(&lanes[0], &starts, 100, &woken[0]);
+        wait_in(&lanes[1], &starts, 10, &woken[1]);
+        assert_eq!(ask(&starts, 1, &woken[2]), 0);
+        let begun = || [0, 1, 2].map(|index| woken[index].0.load(Relaxed));
+        starts.begin_turn(0);
+        assert_eq!(begun(), [24, 10, 1], "8 of each, the single one, 8 and 2, and 8");
+        starts.begin_turn(0);
+        assert_eq!(begun()[0], 56);
+        for _ in 0..2 {
+            starts.begin_turn(0);
+        }
+        assert_eq!(begun(), [100, 10, 1]);
     }
 
     #[test]
@@ -188,18 +257,20 @@ mod tests {
     #[test]
     fn those_who_wait_begin_in_the_order_in_which_they_came() {
         let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
-        let order = std::rc::Rc::new(RefCell::new(Vec::new()));
+        let order = Rc::new(RefCell::new(Vec::new()));
         runtime.block_on(async {
-            let starts = std::rc::Rc::new(Starts::new(Begun::default()));
-            let keeper = std::rc::Rc::clone(&starts);
+            let starts = Rc::new(Starts::new(Begun::default()));
+            let keeper = Rc::clone(&starts);
             tokio::task::spawn_local(async move { keeper.run(&Clock::start()).await });
             let tasks = (0..100).map(|number| {
-                let (starts, order) = (std::rc::Rc::clone(&starts), std::rc::Rc::clone(&order));
+                let (starts, order) = (Rc::clone(&starts), Rc::clone(&order));
                 tokio::task::spawn_local(async move {
                     let mut has_asked = false;
-                    poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || starts.may_begin(cx) {
-                        true => Poll::Ready(()),
-                        false => Poll::Pending,
+                    poll_fn(|cx| {
+                        match std::mem::replace(&mut has_asked, true) || starts.may_begin(cx, None) {
+                            true => Poll::Ready(()),
+                            false => Poll::Pending,
+                        }
                     })
                     .await;
                     order.borrow_mut().push(number);

@@ -4,11 +4,11 @@ use std::task::{Context, Poll};
 
 use ropeway_core::end::EndReason;
 
-use crate::buffers::PIECE_READ;
+use crate::buffers::{PER_VISIT, PIECE_READ};
 use crate::connection::Client;
 use crate::deadline::TICK_MS;
 use crate::link::{Link, Noise};
-use crate::worker::Worker;
+use crate::worker::{Worker, come_back};
 
 /// A tunnel between a client and a server.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ impl Direction {
         from: &mut Link,
         to: &mut Link,
     ) -> Result<(), Broken> {
+        let mut passed = 0;
         while *self != Self::Closed {
             match to.poll_flush(cx, &worker.buffers) {
                 Poll::Pending => return Ok(()),
@@ -105,12 +106,17 @@ impl Direction {
                 sent.map_err(|_| Broken)?;
                 continue;
             }
+            if passed >= PER_VISIT {
+                come_back(cx);
+                return Ok(());
+            }
             let scratch = &mut *worker.scratch.borrow_mut();
             let space = scratch.input.get_mut(..PIECE_READ).unwrap_or_default();
             let count = match from.poll_read(cx, space) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(read) => read.map_err(|_| Broken)?,
             };
+            passed += count;
             if count == 0 {
                 *self = Self::Ending;
                 continue;

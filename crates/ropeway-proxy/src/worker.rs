@@ -23,7 +23,7 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::{Listener, Snapshot};
-use crate::starts::{Begun, Starts};
+use crate::starts::{Begun, Lane, Starts};
 use crate::tls::{Handshakes, WireBuffers};
 use crate::upstream::{ServerLive, Upstream};
 
@@ -69,6 +69,12 @@ pub(crate) struct Worker {
     pub starts: Starts,
     requests: Cell<u64>,
     complaints: Complaints,
+}
+
+/// Has the current task polled again, after the event loop has looked for events and all others have had their turn.
+pub(crate) fn come_back(cx: &mut Context<'_>) {
+    // It asks for that when it is polled for the first time.
+    let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
 }
 
 impl Shared {
@@ -209,18 +215,18 @@ impl Worker {
 
     /// Whether a request may begin at once; see [`Starts::may_begin`].
     #[inline]
-    pub fn may_begin(&self, cx: &Context<'_>) -> bool {
-        let may_begin = self.starts.may_begin(cx);
+    pub fn may_begin(&self, cx: &Context<'_>, lane: Option<&Rc<Lane>>) -> bool {
+        let may_begin = self.starts.may_begin(cx, lane);
         if !may_begin && let Some(counters) = self.counters() {
             counters.requests_held.bump();
         }
         may_begin
     }
 
-    /// Waits until a request may begin.
-    pub async fn wait_to_begin(&self) {
+    /// Waits until a request of this connection may begin.
+    pub async fn wait_to_begin(&self, lane: &Rc<Lane>) {
         let mut has_asked = false;
-        poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || self.may_begin(cx) {
+        poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || self.may_begin(cx, Some(lane)) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         })

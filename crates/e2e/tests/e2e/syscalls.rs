@@ -3,9 +3,11 @@
 use ropeway_e2e::h2::frame::kind;
 use ropeway_e2e::h2::rules::lab;
 use ropeway_e2e::trace::{Call, Trace};
-use ropeway_e2e::{Lab, Origin, h2, reply};
+use ropeway_e2e::{Connection, Lab, Origin, Request, h2, reply};
 
 const REQUESTS: usize = 200;
+/// Bytes of a body that is passed on in many pieces.
+const MUCH: usize = 32 * 1024 * 1024;
 
 const READS: [&str; 5] = ["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
 const WRITES: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "sendfile"];
@@ -63,8 +65,71 @@ fn frames_take_no_more_writes_than_their_bytes_ask_for() {
     assert!((10..=frames + 30).contains(&writes), "{writes} writes for {frames} frames");
 }
 
+/// However much one connection has to say, the event loop looks after others in between.
+fn expect_others_to_have_their_turn(origin: Origin, act: impl FnOnce(&mut Connection)) {
+    let lab = Lab::new().origin(origin).workers(1).start();
+    let mut connection = lab.connect();
+    let worker = busiest_thread(&lab, &mut connection);
+    let trace = Trace::attach(worker, &["-e", "trace=network,desc,read,write"]);
+    let before = trace.calls().len();
+    act(&mut connection);
+    let calls = trace.detach().split_off(before);
+    let (mut all, mut most, mut since_wait) = (0, 0, 0);
+    for call in calls {
+        if WAITS.contains(&call.name.as_str()) {
+            since_wait = 0;
+        } else if READS.contains(&call.name.as_str()) {
+            let result = call.text.rsplit(" = ").next().unwrap_or_default();
+            since_wait += result.trim().parse().unwrap_or(0);
+            all += result.trim().parse().unwrap_or(0);
+            most = most.max(since_wait);
+        }
+    }
+    assert!(all >= MUCH, "the trace missed something: {all}");
+    assert!(most <= 512 * 1024, "{most} bytes without a look at others");
+}
+
+fn much(request: &Request) -> Vec<u8> {
+    reply(200, &[], &"x".repeat(if request.target == "/much" { MUCH } else { 1 }))
+}
+
+#[test]
+fn a_large_response_lets_others_have_their_turn() {
+    expect_others_to_have_their_turn(Origin::answering(much), |connection| {
+        let _ = connection.get("/much").expect(200);
+    });
+}
+
+#[test]
+fn a_large_request_lets_others_have_their_turn() {
+    expect_others_to_have_their_turn(Origin::answering(much), |connection| {
+        connection.send_request("POST", "/", &"x".repeat(MUCH));
+        let _ = connection.receive().expect(200);
+    });
+}
+
+#[test]
+fn a_busy_tunnel_lets_others_have_their_turn() {
+    let origin = Origin::scripted(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target != "/much" {
+                peer.answer(&request, &reply(200, &[], ""));
+                continue;
+            }
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: much\r\n\r\n");
+            peer.send(vec![b'x'; MUCH]);
+            return;
+        }
+    });
+    expect_others_to_have_their_turn(origin, |connection| {
+        connection.send("GET /much HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: much\r\n\r\n");
+        let _ = connection.receive_head().expect(101);
+        assert_eq!(connection.rest().len(), MUCH);
+    });
+}
+
 /// The thread whose context switches grow with requests is the worker.
-fn busiest_thread(lab: &ropeway_e2e::Running, connection: &mut ropeway_e2e::Connection) -> u32 {
+fn busiest_thread(lab: &ropeway_e2e::Running, connection: &mut Connection) -> u32 {
     let switches = |thread: u32| -> u64 {
         let path = format!("/proc/{}/task/{thread}/status", lab.proxy.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();

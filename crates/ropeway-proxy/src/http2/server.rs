@@ -24,6 +24,7 @@ use crate::connection::{Client, Farewell, refused};
 use crate::exchange::{self, After, Call, End, Exchange};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
+use crate::starts::Lane;
 use crate::worker::Worker;
 
 /// The nonce of a WebSocket handshake that we make of an extended CONNECT. It proves nothing (RFC 6455, section 10.3),
@@ -68,8 +69,15 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http
         let (pings, timeout_ms) = (connection.ping_pong()?, limits.keep_alive_timeout_ms);
         Some(Liveness::new(pings, transport.clone(), interval_ms, timeout_ms, client.slot.now_ms()))
     });
-    let mut served =
-        Served { connection, transport, liveness, quiet_since_ms: None, farewell: None, is_condemned: false };
+    let mut served = Served {
+        connection,
+        transport,
+        lane: Rc::default(),
+        liveness,
+        quiet_since_ms: None,
+        farewell: None,
+        is_condemned: false,
+    };
     let after = poll_fn(|cx| served.poll(cx, worker, client)).await;
     client.link = served.transport.take_link();
     after
@@ -96,6 +104,8 @@ fn builder(limits: &Http2Limits) -> Builder {
 struct Served {
     connection: Connection<Transport, Bytes>,
     transport: Transport,
+    /// Where its requests wait to begin.
+    lane: Rc<Lane>,
     liveness: Option<Liveness>,
     /// The coarse time since which there is no stream.
     quiet_since_ms: Option<u64>,
@@ -240,7 +250,7 @@ impl Served {
         let mut stream = client.for_stream(worker, link);
         let exchange = receive(worker, &mut stream, head, has_body);
         let transport = self.transport.clone();
-        tokio::task::spawn_local(run(Rc::clone(worker), stream, exchange, transport));
+        tokio::task::spawn_local(run(Rc::clone(worker), stream, exchange, transport, Rc::clone(&self.lane)));
     }
 }
 
@@ -278,13 +288,19 @@ fn complain(worker: &Worker, client: &Client, why: &dyn Display) {
 }
 
 /// One stream's exchange.
-async fn run(worker: Rc<Worker>, mut client: Client, mut exchange: Box<Exchange>, transport: Transport) {
+async fn run(
+    worker: Rc<Worker>,
+    mut client: Client,
+    mut exchange: Box<Exchange>,
+    transport: Transport,
+    lane: Rc<Lane>,
+) {
     poll_fn(|cx| {
         client.slot.register(cx.waker());
         Poll::Ready(())
     })
     .await;
-    worker.wait_to_begin().await;
+    worker.wait_to_begin(&lane).await;
     poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
     if matches!(exchange.end.reason, EndReason::ClientClosed) {
         transport.note_reset();

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let _ = whole.note_sent(input);
     // Streams are taken, or were refused.
     let _ = whole.take(1);
-    while whole.take_refused().is_some() {}
+    while whole.take_refused(false).is_some() {}
 });
 
 fn in_pieces(bytes: &[u8], len: usize) -> Result<(), Code> {

@@ -52,6 +52,8 @@ pub(crate) struct Starts {
     begun: Begun,
     /// How many may begin in the current turn.
     most: Cell<u32>,
+    /// How many have begun in it that do not count.
+    uncounted: Cell<u32>,
     waiting: RefCell<VecDeque<Next>>,
     /// Of [`Self::run`], while nobody waits.
     idle: RefCell<Option<Waker>>,
@@ -59,7 +61,13 @@ pub(crate) struct Starts {
 
 impl Starts {
     pub fn new(begun: Begun) -> Self {
-        Self { begun, most: Cell::new(PER_TURN), waiting: RefCell::default(), idle: RefCell::default() }
+        Self {
+            begun,
+            most: Cell::new(PER_TURN),
+            uncounted: Cell::new(0),
+            waiting: RefCell::default(),
+            idle: RefCell::default(),
+        }
     }
 
     /// Whether a request may begin at once. If not, its task is woken when its turn comes, and need not ask again.
@@ -91,6 +99,7 @@ impl Starts {
     #[inline]
     pub fn uncount(&self) {
         self.begun.0.store(self.begun.0.load(Relaxed).saturating_sub(1), Relaxed);
+        self.uncounted.set(self.uncounted.get().saturating_add(1));
     }
 
     /// Wakes those who wait, a few in each turn of the event loop.
@@ -119,9 +128,11 @@ impl Starts {
     /// Begins a turn after one of this length.
     fn begin_turn(&self, last_us: u64) {
         let most = most_after(last_us);
+        // Where those who wait do not count either, soon nobody has to wait.
+        let room = most.max(self.uncounted.take().saturating_mul(2));
         let mut waiting = self.waiting.borrow_mut();
         let mut begun = 0;
-        while begun < most
+        while begun < room
             && let Some(next) = waiting.pop_front()
         {
             match next {
@@ -230,6 +241,14 @@ mod tests {
         }
         starts.uncount();
         assert_eq!(ask(&starts, 80, &woken), 32);
+        starts.begin_turn(0);
+        assert_eq!(woken.0.load(Relaxed), 48, "twice as many as have begun uncounted");
+        ask(&starts, 100, &woken);
+        (0..48).for_each(|_| starts.uncount());
+        starts.begin_turn(0);
+        assert_eq!(woken.0.load(Relaxed), 48 + 96);
+        starts.begin_turn(0);
+        assert_eq!(woken.0.load(Relaxed), 48 + 96 + 4);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ropeway_config::{Diagnostic, Diagnostics};
 use ropeway_proxy::access_log::{LogBatch, LogReceiver};
 use rustix::io::Errno;
 
-use crate::log::{AccessLog, BatchSource, Destination, Format, Losses, ProcessLog, Sink};
+use crate::log::{AccessLog, Batch, BatchSource, Destination, Format, Losses, ProcessLog, Sink};
 
 /// How long each of the logs may take to be written when everything else has ended.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -153,15 +153,24 @@ fn destination(config: &schema::Log) -> Destination {
 /// What the workers hand over.
 struct Records(LogReceiver);
 
+impl Batch for LogBatch {
+    fn destination(&self) -> u64 {
+        self.destination
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+}
+
 impl BatchSource for Records {
     type Batch = LogBatch;
 
-    fn receive(&self, timeout: Duration) -> Option<(u64, LogBatch)> {
-        let batch = self.0.recv(timeout).unwrap_or_else(|_closed| {
+    fn receive(&self, timeout: Duration) -> Option<LogBatch> {
+        self.0.recv(timeout).unwrap_or_else(|_closed| {
             // The workers have ended; the order to stop is about to come.
             std::thread::sleep(timeout);
             None
-        });
-        batch.map(|batch| (batch.destination, batch))
+        })
     }
 }

@@ -14,19 +14,28 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::report_gate::ReportGate;
-use super::sink::{Lost, Sink, count_lines};
+use super::sink::{Lost, Sink};
 
 /// How long a request to reopen or stop may go unnoticed.
 const WAIT: Duration = Duration::from_millis(100);
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Lines, each ending with a line break.
+pub trait Batch: Deref<Target = [u8]> {
+    /// The number of the destination that they are for.
+    fn destination(&self) -> u64;
+
+    /// How many there are.
+    fn count(&self) -> u64;
+}
+
 /// Where batches of whole lines come from.
 pub trait BatchSource: Send + 'static {
-    /// Lines, each ending with a line break.
-    type Batch: Deref<Target = [u8]>;
+    /// What comes.
+    type Batch: Batch;
 
-    /// The next batch, and the number of the destination that it is for; `None` when none came within `timeout`.
-    fn receive(&self, timeout: Duration) -> Option<(u64, Self::Batch)>;
+    /// The next batch; `None` when none came within `timeout`.
+    fn receive(&self, timeout: Duration) -> Option<Self::Batch>;
 }
 
 /// The running writer of access records. [`Self::finish`] ends it; dropping it does not wait for the end.
@@ -185,7 +194,7 @@ impl Writer {
             let stopping = self.shared.stop.load(Acquire);
             self.follow_orders();
             match source.receive(WAIT) {
-                Some((destination, batch)) => self.write(destination, &batch),
+                Some(batch) => self.write(&batch),
                 None if stopping => return,
                 None => {}
             }
@@ -221,7 +230,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, destination: u64, lines: &[u8]) {
+    fn write(&mut self, lines: &impl Batch) {
+        let destination = lines.destination();
         if destination != self.current.number {
             self.follow_orders();
             self.turn_to(destination);
@@ -238,7 +248,7 @@ impl Writer {
             Ok(()) => self.succeeded(),
             Err(lost) => self.failed(&lost),
         }
-        self.shared.settled.fetch_add(count_lines(lines), Release);
+        self.shared.settled.fetch_add(lines.count(), Release);
     }
 
     fn succeeded(&mut self) {
@@ -270,21 +280,45 @@ mod tests {
 
     use super::*;
     use crate::log::Destination;
+    use crate::log::sink::count_lines;
     use crate::log::test_directory::TestDirectory;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    struct Queue(mpsc::Receiver<(u64, Vec<u8>)>);
+    /// The number of the destination, and the lines.
+    type Numbered = (u64, Vec<u8>);
 
-    impl BatchSource for Queue {
-        type Batch = Vec<u8>;
+    struct Lines(Numbered);
 
-        fn receive(&self, timeout: Duration) -> Option<(u64, Vec<u8>)> {
-            self.0.recv_timeout(timeout).ok()
+    impl Deref for Lines {
+        type Target = [u8];
+
+        fn deref(&self) -> &[u8] {
+            &self.0.1
         }
     }
 
-    fn start(path: &Path) -> (mpsc::Sender<(u64, Vec<u8>)>, AccessLog) {
+    impl Batch for Lines {
+        fn destination(&self) -> u64 {
+            self.0.0
+        }
+
+        fn count(&self) -> u64 {
+            count_lines(self)
+        }
+    }
+
+    struct Queue(mpsc::Receiver<Numbered>);
+
+    impl BatchSource for Queue {
+        type Batch = Lines;
+
+        fn receive(&self, timeout: Duration) -> Option<Lines> {
+            self.0.recv_timeout(timeout).ok().map(Lines)
+        }
+    }
+
+    fn start(path: &Path) -> (mpsc::Sender<Numbered>, AccessLog) {
         let (sender, receiver) = mpsc::channel();
         (sender, AccessLog::start(Queue(receiver), sink(path)).unwrap())
     }

@@ -8,7 +8,7 @@ mod process;
 mod report_gate;
 mod sink;
 
-pub use access::{AccessLog, BatchSource, Losses, Stalled};
+pub use access::{AccessLog, Batch, BatchSource, Losses, Stalled};
 pub use destination::Destination;
 pub use process::{Format, ProcessLog};
 pub use sink::Sink;

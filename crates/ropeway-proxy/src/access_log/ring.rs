@@ -43,6 +43,8 @@ pub struct Closed;
 pub struct LogBatch {
     /// Which destination they are for.
     pub destination: u64,
+    /// How many lines.
+    pub count: u64,
     lines: Vec<u8>,
     home: SyncSender<Vec<u8>>,
 }
@@ -88,6 +90,8 @@ pub(crate) struct LogBuffer {
     timestamp: Timestamp,
     /// Which destination the records in `current` are for.
     destination: u64,
+    /// How many there are.
+    count: u64,
 }
 
 impl LogSender {
@@ -103,6 +107,7 @@ impl LogSender {
             batches: self.batches.clone(),
             timestamp: Timestamp::default(),
             destination: 0,
+            count: 0,
         }
     }
 }
@@ -125,6 +130,7 @@ impl LogBuffer {
             }
         }
         counters.log_written.bump();
+        self.count += 1;
         if chunk.len() + ROOM_FOR_A_RECORD > CHUNK {
             self.hand_over(chunk);
         } else {
@@ -146,11 +152,12 @@ impl LogBuffer {
         Some(chunk)
     }
 
-    fn hand_over(&self, lines: Vec<u8>) {
+    fn hand_over(&mut self, lines: Vec<u8>) {
+        let count = std::mem::take(&mut self.count);
+        let batch = LogBatch { destination: self.destination, count, lines, home: self.home.clone() };
         // The channel has room for every chunk there can be; it only fails when the writer is gone, and then the
         // batch returns its memory as it is dropped.
-        let _ =
-            self.batches.try_send(LogBatch { destination: self.destination, lines, home: self.home.clone() });
+        let _ = self.batches.try_send(batch);
     }
 }
 
@@ -223,5 +230,6 @@ mod tests {
         let batches = [(); 2].map(|()| receiver.recv(Duration::ZERO).unwrap().unwrap());
         let lines = |batch: &LogBatch| batch.iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(batches.each_ref().map(|batch| (batch.destination, lines(batch))), [(0, 2), (1, 1)]);
+        assert_eq!(batches.each_ref().map(|batch| batch.count), [2, 1]);
     }
 }

@@ -1,21 +1,19 @@
 """The load generators: wrk, h2load and `tls_connections.c` as fast as they go, h2load at a fixed rate."""
 
-import functools
 import math
 import os
 import re
 import subprocess
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import machine, process
+from . import machine, process, programs
 
 BENCH = Path(__file__).resolve().parent.parent
 WRK_SCRIPT = BENCH / "wrk.lua"
 CLIENT_TLS = BENCH / "client-tls.cnf"
 TLS_CONNECTIONS = BENCH / "harness" / "tls_connections.c"
-BUILT = BENCH.parent / "target" / "bench"
 SMALLEST_BODY = 128
 """Bytes of the shortest body that is asked for with h2load at full speed."""
 GRACE_SECONDS = 30
@@ -62,59 +60,77 @@ class Shape:
         return "https" if self.tls else "http"
 
 
-def at_full_speed(shape, port, seconds, workers):
+@dataclass(frozen=True)
+class Generator:
+    """A command line that makes load, and what its output means."""
+
+    command: list
+    read: Callable[[str], Load]
+    cores: list
+    seconds: float
+
+    def start(self, output):
+        return subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=lambda: process.prepare_child(self.cores),
+            env=os.environ | {"OPENSSL_CONF": str(CLIENT_TLS)},
+        )
+
+    def run(self):
+        with self.start(subprocess.PIPE) as popen:
+            try:
+                printed, _ = popen.communicate(timeout=self.seconds + GRACE_SECONDS)
+            except BaseException:
+                popen.kill()
+                raise
+        if popen.returncode != 0:
+            raise RuntimeError(f"{self.command[0]} failed with status {popen.returncode}:\n{printed}")
+        return self.read(printed)
+
+
+def at_full_speed(shape, port, seconds, workers, directory):
     """Every connection, or stream, sends its next request as soon as it has the answer."""
-    if shape.streams:
-        return by_h2load(shape, port, seconds, workers)
-    if shape.tls and shape.close:
-        return by_tls_connections(shape, port, seconds, workers)
-    return by_wrk(shape, port, seconds, workers)
+    make = h2load if shape.streams else tls_connections if shape.tls and shape.close else wrk
+    return make(shape, port, math.ceil(seconds), machine.load_cores(workers), directory)
 
 
-def by_wrk(shape, port, seconds, workers):
-    cores = machine.load_cores(workers)
-    threads = min(len(cores), 2)
-    printed = run_pinned([
-        "wrk", "--latency", "-t", str(threads), "-c", str(shape.connections), "-d", f"{math.ceil(seconds)}s",
+def wrk(shape, port, seconds, cores, _directory):
+    def read(printed):
+        total = totals(printed)
+        return Load(
+            requests=total["requests"],
+            seconds=total["microseconds"] / 1e6,
+            p50_ms=total["p50"] / 1e3,
+            p99_ms=total["p99"] / 1e3,
+            errors=total["socket_errors"] + total["bad_status"],
+        )
+
+    return Generator([
+        "wrk", "--latency", "-t", str(min(len(cores), 2)), "-c", str(shape.connections), "-d", f"{seconds}s",
         "-s", str(WRK_SCRIPT), f"{shape.scheme}://127.0.0.1:{port}{shape.path}",
         "--", shape.method, str(shape.body_bytes), "close" if shape.close else "keep",
-    ], cores, seconds)
-    total = totals(printed)
-    return Load(
-        requests=total["requests"],
-        seconds=total["microseconds"] / 1e6,
-        p50_ms=total["p50"] / 1e3,
-        p99_ms=total["p99"] / 1e3,
-        errors=total["socket_errors"] + total["bad_status"],
-    )
+    ], read, cores, seconds)
 
 
-def by_tls_connections(shape, port, seconds, workers):
+def tls_connections(shape, port, seconds, cores, _directory):
     """A TLS connection for each request. A resumption where none was wanted, or the reverse, is a wrong answer."""
-    printed = run_pinned([
-        str(tls_connections()), str(port), str(shape.connections), str(seconds), "resumed" if shape.resume else "full",
-    ], machine.load_cores(workers), seconds)
-    total = totals(printed)
-    share = total["resumed"] / max(total["requests"], 1)
-    if total["requests"] and (share < 0.95 if shape.resume else share > 0):
-        raise RuntimeError(f"{share:.1%} of the connections resumed a session")
-    return Load(
-        requests=total["requests"],
-        seconds=total["microseconds"] / 1e6,
-        p50_ms=total["p50"] / 1e3,
-        p99_ms=total["p99"] / 1e3,
-        errors=total["errors"],
-        resumed=share,
-    )
+    def read(printed):
+        total = totals(printed)
+        share = total["resumed"] / max(total["requests"], 1)
+        if total["requests"] and (share < 0.95 if shape.resume else share > 0):
+            raise RuntimeError(f"{share:.1%} of the connections resumed a session")
+        return Load(
+            requests=total["requests"],
+            seconds=total["microseconds"] / 1e6,
+            p50_ms=total["p50"] / 1e3,
+            p99_ms=total["p99"] / 1e3,
+            errors=total["errors"],
+            resumed=share,
+        )
 
-
-@functools.cache
-def tls_connections():
-    """The program, compiled once per run."""
-    BUILT.mkdir(parents=True, exist_ok=True)
-    binary = BUILT / "tls_connections"
-    subprocess.run(["cc", "-O2", "-Wall", "-o", binary, TLS_CONNECTIONS, "-lssl", "-lcrypto"], check=True)
-    return binary
+    program = programs.compiled(TLS_CONNECTIONS, "-lssl", "-lcrypto")
+    wanted = "resumed" if shape.resume else "full"
+    return Generator([program, str(port), str(shape.connections), str(seconds), wanted], read, cores, seconds)
 
 
 def totals(printed):
@@ -125,24 +141,25 @@ def totals(printed):
     return {key: int(value) for key, value in (word.split("=") for word in line.group(1).split())}
 
 
-def by_h2load(shape, port, seconds, workers):
+def h2load(shape, port, seconds, cores, directory):
     """HTTP/2: over TLS by ALPN, without TLS by prior knowledge."""
-    with tempfile.TemporaryDirectory(prefix="ropeway-h2load-") as name:
-        log, body = Path(name) / "h2load.log", Path(name) / "body"
-        command = [
-            "h2load", "-t", "1", "-c", str(shape.connections), "-m", str(shape.streams),
-            "-D", str(math.ceil(seconds)), f"--log-file={log}",
-        ]
-        if shape.grpc:
-            body.write_bytes(grpc_message(shape.body_bytes))
-            command += ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
-        command.append(f"{shape.scheme}://127.0.0.1:{port}{shape.path}")
-        printed = run_pinned(command, machine.load_cores(workers), seconds)
+    log, body = fresh(directory / f"h2load-{port}.log"), directory / f"h2load-{port}.body"
+
+    def read(printed):
         if "Application protocol: h2" not in printed:
             raise RuntimeError(f"h2load was not answered in HTTP/2:\n{printed}")
         seen = from_request_log(log, seconds)
-    require_bodies(printed, seen.requests)
-    return seen
+        require_bodies(printed, seen.requests)
+        return seen
+
+    command = [
+        "h2load", "-t", "1", "-c", str(shape.connections), "-m", str(shape.streams), "-D", str(seconds),
+        f"--log-file={log}",
+    ]
+    if shape.grpc:
+        body.write_bytes(grpc_message(shape.body_bytes))
+        command += ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+    return Generator([*command, f"{shape.scheme}://127.0.0.1:{port}{shape.path}"], read, cores, seconds)
 
 
 def require_bodies(printed, answers):
@@ -157,16 +174,20 @@ def grpc_message(length):
     return b"\0" + length.to_bytes(4, "big") + b"x" * length
 
 
-def at_rate(shape, port, seconds, workers, per_second, directory):
+def at_rate(shape, port, seconds, workers, directory, per_second):
     """h2load, which can hold a rate, over HTTP/1.1; its log has the time of every single request."""
-    log = directory / "h2load.log"
-    log.unlink(missing_ok=True)
-    run_pinned([
-        "h2load", "--h1", "-t", "1", "-c", str(shape.connections), "-D", str(math.ceil(seconds)),
+    seconds, log = math.ceil(seconds), fresh(directory / f"h2load-{port}.log")
+    return Generator([
+        "h2load", "--h1", "-t", "1", "-c", str(shape.connections), "-D", str(seconds),
         "--rps", f"{per_second / shape.connections:.3f}", f"--log-file={log}",
         f"http://127.0.0.1:{port}{shape.path}",
-    ], machine.load_cores(workers), seconds)
-    return from_request_log(log, seconds)
+    ], lambda _: from_request_log(log, seconds), machine.load_cores(workers), seconds)
+
+
+def fresh(log):
+    """The path of a file that h2load is to begin: it appends to one that is there."""
+    log.unlink(missing_ok=True)
+    return log
 
 
 def from_request_log(log, seconds):
@@ -183,7 +204,7 @@ def from_request_log(log, seconds):
     durations.sort()
     return Load(
         requests=len(durations),
-        seconds=math.ceil(seconds),
+        seconds=seconds,
         p50_ms=percentile(durations, 50) / 1e3,
         p99_ms=percentile(durations, 99) / 1e3,
         errors=errors,
@@ -193,14 +214,3 @@ def from_request_log(log, seconds):
 def percentile(ordered, percent):
     """Nearest rank."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
-
-
-def run_pinned(command, cores, seconds):
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + GRACE_SECONDS, stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: process.prepare_child(cores), check=False,
-        env=os.environ | {"OPENSSL_CONF": str(CLIENT_TLS)},
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout

@@ -1,9 +1,15 @@
-"""The two servers behind every engine: nginx, answering from memory; nghttpd where they are asked in gRPC."""
+"""The two servers behind every engine.
+
+`origin.c` where there is nothing to do but to answer, nghttpd where that is asked in gRPC, and nginx for everything else.
+"""
 
 import contextlib
 import os
+from pathlib import Path
 
-from . import machine, process
+from . import machine, process, programs
+
+SOURCE = Path(__file__).with_name("origin.c")
 
 SMALL = 128
 LARGE = 1 << 20
@@ -35,7 +41,6 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         root {directory}/content;
-        location = / {{ return 200 "{small}"; }}
         location = /sink {{ return 200 "stored"; }}
         location = /large {{ }}
         # A filter that may change the length makes nginx send the body in chunks.
@@ -50,19 +55,25 @@ GRPC_PATH = "/bench.Echo/Unary.grpc"
 
 
 @contextlib.contextmanager
-def running(directory, workers, grpc=False):
+def running(directory, workers, shape):
     """Starts both origins and yields their ports."""
     write_content(directory / "content")
-    start = start_grpc if grpc else start_http
+    start = start_grpc if shape.grpc else start_small if shape.path == "/" else start_http
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(start(directory, workers)).port for _ in range(2)]
+
+
+def start_small(directory, workers):
+    port = process.free_port()
+    command = [programs.compiled(SOURCE), str(port), str(SMALL)]
+    return process.Daemon(f"origin-{port}", command, machine.load_cores(workers), port, directory)
 
 
 def start_http(directory, workers):
     port = process.free_port()
     config = directory / f"origin-{port}.conf"
     user = "user root;" if os.geteuid() == 0 else ""
-    config.write_text(CONFIG.format(directory=directory, port=port, user=user, small="x" * SMALL))
+    config.write_text(CONFIG.format(directory=directory, port=port, user=user))
     command = ["nginx", "-c", str(config), "-e", str(directory / f"origin-{port}.log")]
     return process.Daemon(f"origin-{port}", command, machine.load_cores(workers), port, directory)
 

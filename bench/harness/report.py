@@ -5,7 +5,7 @@ from . import results, scenarios
 INTRODUCTION = """# Measurements
 
 Written by `bench/run`; the numbers behind every line are in `results.json`. What is measured and how:
-`README.md`. CPU is the proxy process's own, user and system, per completed request. Medians of interleaved
+`README.md`. CPU is the proxy process's own, user and system, per completed request. Medians of
 rounds; ± is half the distance between the lowest and the highest round. A ratio is the median of the
 rounds' own ratios; below 1 ropeway needs less. "Floor" is the same ratio for a relay in C that understands nothing
 of what it passes on: a proxy on this kernel cannot get below it by doing less itself

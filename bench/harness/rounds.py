@@ -1,7 +1,7 @@
-"""Interleaved rounds: all engines are up, one is under load at a time, and each round starts elsewhere."""
+"""Rounds: all engines are up, one is under load at a time, and each round starts elsewhere."""
 
 import contextlib
-import functools
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import accounting, certificate, engines, idle, load, machine, origins, process
+from . import accounting, certificate, engines, idle, load, machine, origins, process, turns
 
 CALIBRATION_SECONDS = 1
 SETTLE_SECONDS = 1
@@ -31,12 +31,11 @@ def measure(scenario, field, plan):
     with tempfile.TemporaryDirectory(prefix="ropeway-bench-") as name:
         directory = Path(name)
         shown = certificate.made_in(directory) if scenario.shape.tls else None
-        with origins.running(directory, scenario.workers, scenario.shape.grpc) as ports:
+        with origins.running(directory, scenario.workers, scenario.shape) as ports:
             setups = {engine: setup(scenario, plan, directory, ports, shown) for engine in field}
-            with probes(scenario, plan, setups) as by_engine:
+            with probe(scenario, plan, setups) as take:
                 for number in range(plan.rounds):
-                    for engine in rotated(field, number):
-                        sample = by_engine[engine]()
+                    for engine, sample in take(rotated(field, number)):
                         samples[engine.name].append(sample)
                         print(f"  {number + 1}/{plan.rounds} {engine.name:8} {show(sample)}", file=sys.stderr, flush=True)
     return samples
@@ -56,30 +55,28 @@ def setup(scenario, plan, directory, ports, shown):
 
 
 @contextlib.contextmanager
-def probes(scenario, plan, setups):
-    """{engine: a function that takes one sample}."""
+def probe(scenario, plan, setups):
+    """A function from the engines, in the order of a round, to pairs of an engine and its sample."""
     if scenario.idle_connections:
-        yield {engine: functools.partial(sample_idle, scenario, engine, setups[engine]) for engine in setups}
+        yield lambda order: ((engine, sample_idle(scenario, engine, setups[engine])) for engine in order)
         return
+    directory = next(iter(setups.values())).directory
     with contextlib.ExitStack() as stack:
         daemons = {engine: stack.enter_context(engine.start(setups[engine])) for engine in setups}
         for daemon in daemons.values():
-            warm_up(daemon, scenario)
-        generate = load_generator(scenario, plan, daemons, next(iter(setups.values())).directory)
-        yield {engine: functools.partial(sample_load, daemon, generate) for engine, daemon in daemons.items()}
+            warm_up(daemon, scenario, directory)
+        if scenario.half_load:
+            rate = half_of_the_slowest(scenario, daemons, directory)
+            yield lambda order: (
+                (engine, sample_at_rate(scenario, plan, daemons[engine], directory, rate)) for engine in order
+            )
+        else:
+            yield lambda order: sample_by_turns(scenario, plan, {engine: daemons[engine] for engine in order}, directory)
 
 
-def load_generator(scenario, plan, daemons, directory):
-    """The load of this scenario as a function of the port it goes to."""
-    if scenario.half_load:
-        rate = half_of_the_slowest(scenario, daemons)
-        return lambda port: load.at_rate(scenario.shape, port, plan.seconds, scenario.workers, rate, directory)
-    return lambda port: load.at_full_speed(scenario.shape, port, plan.seconds, scenario.workers)
-
-
-def warm_up(daemon, scenario):
+def warm_up(daemon, scenario, directory):
     """Fills pools and caches, and refuses to measure an engine that answers wrongly."""
-    seen = load.at_full_speed(scenario.shape, daemon.port, 1, scenario.workers)
+    seen = load.at_full_speed(scenario.shape, daemon.port, 1, scenario.workers, directory).run()
     if seen.requests == 0 or seen.errors > seen.requests // 1000:
         raise RuntimeError(f"{daemon.name} answered {seen.requests} requests with {seen.errors} errors")
 
@@ -89,23 +86,52 @@ def rotated(names, number):
     return names[start:] + names[:start]
 
 
-def half_of_the_slowest(scenario, daemons):
-    highest = {
-        engine.name: load.at_full_speed(scenario.shape, daemon.port, CALIBRATION_SECONDS, scenario.workers).per_second
-        for engine, daemon in daemons.items()
-    }
+def half_of_the_slowest(scenario, daemons, directory):
+    highest = {}
+    for engine, daemon in daemons.items():
+        generator = load.at_full_speed(scenario.shape, daemon.port, CALIBRATION_SECONDS, scenario.workers, directory)
+        highest[engine.name] = generator.run().per_second
     slowest = min(highest, key=highest.get)
     print(f"  half of {slowest}'s {highest[slowest]:.0f} requests per second", file=sys.stderr)
     return highest[slowest] / 2
 
 
-def sample_load(daemon, generate):
+def sample_by_turns(scenario, plan, daemons, directory):
+    """All engines at full speed, a slice at a time, until each had its seconds."""
+    seconds = plan.seconds * len(daemons)
+    generators = {
+        engine: load.at_full_speed(scenario.shape, daemon.port, seconds, scenario.workers, directory)
+        for engine, daemon in daemons.items()
+    }
+    pids = {engine: accounting.family(daemon.pid) for engine, daemon in daemons.items()}
+    before = {engine: accounting.cpu_seconds(pids[engine]) for engine in daemons}
+    with contextlib.ExitStack() as stack:
+        memory = {engine: stack.enter_context(MemoryWatch(pids[engine])) for engine in daemons}
+        turns_of = turns.taken(
+            {engine: generator.start for engine, generator in generators.items()},
+            lambda engine: accounting.cpu_seconds(pids[engine]),
+            2 * seconds + load.GRACE_SECONDS,
+        )
+    for engine, took in turns_of.items():
+        seen = dataclasses.replace(generators[engine].read(took.printed), seconds=took.seconds)
+        sample = sample_of(seen, accounting.cpu_seconds(pids[engine]) - before[engine], memory[engine])
+        sample["busy"] = took.cpu_seconds / took.seconds
+        # Of the requests that were under way when their generator was stopped there are too many.
+        del sample["p99_ms"]
+        yield engine, sample
+
+
+def sample_at_rate(scenario, plan, daemon, directory, rate):
+    """One engine on its own, so that latencies are what they are."""
+    generator = load.at_rate(scenario.shape, daemon.port, plan.seconds, scenario.workers, directory, rate)
     pids = accounting.family(daemon.pid)
-    memory = MemoryWatch(pids)
-    cpu = accounting.cpu_seconds(pids)
-    with memory:
-        seen = generate(daemon.port)
-    cpu = accounting.cpu_seconds(pids) - cpu
+    before = accounting.cpu_seconds(pids)
+    with MemoryWatch(pids) as memory:
+        seen = generator.run()
+    return sample_of(seen, accounting.cpu_seconds(pids) - before, memory)
+
+
+def sample_of(seen, cpu, memory):
     sample = {
         "cpu_us": cpu / seen.requests * 1e6,
         "busy": cpu / seen.seconds,
@@ -133,6 +159,7 @@ class MemoryWatch:
 
     def __enter__(self):
         self.thread.start()
+        return self
 
     def __exit__(self, *_):
         self.over.set()
@@ -146,7 +173,7 @@ class MemoryWatch:
 def sample_idle(scenario, engine, setup):
     """A fresh process each time: what an allocator once took, it rarely gives back."""
     with engine.start(setup) as daemon:
-        warm_up(daemon, scenario)
+        warm_up(daemon, scenario, setup.directory)
         time.sleep(SETTLE_SECONDS)
         pids = accounting.family(daemon.pid)
         before = accounting.memory_kib(pids)[1]

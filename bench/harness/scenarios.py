@@ -32,11 +32,11 @@ class Scenario:
     def tools(self):
         """The programs that must be there, engines aside."""
         shape = self.shape
-        tools = ["nginx", "h2load" if shape.streams else "wrk"]
+        tools = ["h2load" if shape.streams else "wrk"]
+        tools += ["nghttpd"] if shape.grpc else ["cc"] if shape.path == "/" else ["nginx"]
         tools += ["h2load"] if self.half_load else []
         tools += ["openssl"] if shape.tls else []
-        tools += ["cc"] if shape.tls and shape.close else []
-        return tools + (["nghttpd"] if shape.grpc else [])
+        return tools + (["cc"] if shape.tls and shape.close else [])
 
     @property
     def max_connections(self):

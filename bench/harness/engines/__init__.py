@@ -54,5 +54,5 @@ def find(name, ropeway_binary):
     if name == "pingora":
         return Pingora.built_into(REPOSITORY / "target" / "pingora")
     if name == "floor":
-        return Floor.compiled_into(REPOSITORY / "target" / "bench")
+        return Floor.compiled()
     sys.exit(f"no engine is called {name!r}: there are {', '.join(NAMES)}")

@@ -1,9 +1,9 @@
 """The kernel's floor: a relay in C that understands nothing, to show what is left for a proxy to lose."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
+from .. import programs
 from .engine import Engine
 
 SOURCE = Path(__file__).with_name("relay.c")
@@ -13,14 +13,9 @@ class Floor(Engine):
     name = "floor"
 
     @classmethod
-    def compiled_into(cls, directory):
+    def compiled(cls):
         """The engine, or None without a C compiler."""
-        if not shutil.which("cc"):
-            return None
-        directory.mkdir(parents=True, exist_ok=True)
-        binary = directory / "relay"
-        subprocess.run(["cc", "-O2", "-Wall", "-o", binary, SOURCE], check=True)
-        return cls(str(binary))
+        return cls(programs.compiled(SOURCE)) if shutil.which("cc") else None
 
     def takes_part(self, scenario):
         """Small requests and responses on connections that stay; it has no answer to anything else."""

@@ -47,6 +47,9 @@ pub fn load_with(path: &Path, environment: Environment) -> Result<Loaded, Diagno
         let mut config = read_config(&mut context, &source);
         files.extend(include::merge(&mut context, &mut config, path.parent().unwrap_or(Path::new(""))));
         check::check(&mut context, &mut config, &source);
+        if context.has_errors() {
+            check::check_files(&mut context, &config);
+        }
         config
     });
     finish(context, config, files)

@@ -121,6 +121,32 @@ fn included_files_hold_listeners_routes_and_upstreams_only() {
 }
 
 #[test]
+fn files_that_are_not_there_are_reported_with_the_other_errors() {
+    let main = b"colour = 1\n[listener.web]\nbind = \"127.0.0.1:8443\"\n\
+        tls.certificates = [{ cert = \"there.pem\", key = \"gone.key\" }, { directory = \"gone\" }, { cert = \"\" }]\n\
+        tls.client_auth = { mode = \"required\", ca = \"gone-ca.pem\", crl = \"gone.crl\" }\n\
+        tls.tickets.keys = \"gone.tickets\"\n\
+        [[listener.web.tls.host]]\nnames = \"a.example\"\ncertificates = [{ cert = \"gone-host.pem\" }]\n\
+        [[route]]\nupstream = \"app\"\n\
+        [upstream.app]\nservers = [\"127.0.0.1:8001\"]\n\
+        tls = { ca = \"gone-servers.pem\", client = { cert = \"gone-client.pem\", key = \"there.pem\" } }\n";
+    let folder = folder("files", &[("ropeway.toml", main), ("there.pem", b"")]);
+    let errors = load_folder(&folder).unwrap_err();
+    let missing: Vec<_> = errors.iter().filter(|one| one.code == "bad-tls-file").collect();
+    let names =
+        missing.iter().map(|one| one.message.strip_prefix(&format!("{}/", folder.display())).unwrap());
+    let names: Vec<_> = names.map(|name| name.split(": ").next().unwrap()).collect();
+    let expected = ["gone.key", "gone", "gone-ca.pem", "gone.crl", "gone.tickets", "gone-host.pem"];
+    assert_eq!(names, [&expected[..], &["gone-servers.pem", "gone-client.pem"]].concat());
+    assert_eq!(codes(&errors).iter().filter(|code| **code != "bad-tls-file").count(), 2, "{errors}");
+
+    let sound =
+        String::from_utf8(main.to_vec()).unwrap().replace("colour = 1", "").replace(", { cert = \"\" }", "");
+    fs::write(folder.join("ropeway.toml"), sound).unwrap();
+    assert!(load_folder(&folder).is_ok(), "whoever reads them has more to say");
+}
+
+#[test]
 fn a_missing_file_is_an_error_and_a_pattern_without_matches_a_warning() {
     let errors = load_folder(&folder("missing", &[("ropeway.toml", MAIN)])).unwrap_err();
     assert_eq!(codes(&errors), ["bad-include", "empty-include"]);

@@ -2,12 +2,14 @@
 
 mod acme;
 mod derive;
+mod files;
 mod listeners;
 mod names;
 mod references;
 mod routes;
 mod servers;
 
+pub(crate) use files::check as check_files;
 pub(crate) use names::refuse_duplicates;
 
 use std::sync::Arc;

@@ -357,6 +357,13 @@ section! {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FilePath(PathBuf);
 
+impl FilePath {
+    /// Whether this takes the place of a path that could not be read.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.0.as_os_str().is_empty()
+    }
+}
+
 impl Located<FilePath> {
     /// The path as a process finds it: relative ones start at the directory of the file that names them.
     #[must_use]

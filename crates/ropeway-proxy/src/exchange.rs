@@ -147,13 +147,15 @@ fn admit(worker: &Worker, view: &View, client: &Client, exchange: &mut Exchange)
     request::check(&exchange.request, route)?;
     exchange.stream_idle_ms = route.timeouts.stream_idle_ms;
     exchange.max_body = route.max_body;
+    let mut all_trailers = false;
     if let Some((upstream, share)) = view.upstream(route) {
         exchange.to_stream = upstream.settings.http2;
+        all_trailers = upstream.settings.all_trailers;
         share.budget.borrow_mut().deposit(worker.deadlines.now_ms());
     }
     grpc::begin(client, exchange, route)?;
     request::prepare(view, exchange, client, route);
-    exchange.alone = exchange.to_stream && request::risks_connection(&exchange.request, client);
+    exchange.alone = exchange.to_stream && request::risks_connection(&exchange.request, client, all_trailers);
     exchange.begin_upload(&client.listener.body_limits);
     Ok(Step::Pick)
 }

@@ -533,6 +533,7 @@ mod tests {
             checked: false,
             tls: None,
             http2: false,
+            all_trailers: false,
             proxy_protocol: None,
         };
         Upstream::new("app".into(), (0..).zip(servers).map(server).collect(), settings, Arc::clone(live), 0)

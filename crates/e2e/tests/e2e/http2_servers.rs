@@ -12,15 +12,25 @@ const BOTH: &str = "http2 = { prior_knowledge = true }";
 
 /// A proxy that speaks HTTP/2 to the servers, and takes both versions from clients.
 fn before(servers: &[&Listener]) -> Running {
+    before_with(servers, "")
+}
+
+fn before_with(servers: &[&Listener], upstream: &str) -> Running {
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{}\"", server.address())).collect();
-    let config = file(BOTH, "", "protocol = \"h2\"\npassive = false").replace("@all", &servers.join(", "));
+    let upstream = format!("protocol = \"h2\"\npassive = false\n{upstream}");
+    let config = file(BOTH, "", &upstream).replace("@all", &servers.join(", "));
     Lab::new().config(&config).start()
 }
 
 /// A proxy, and the connection to its only server after a first request, so that the proxy knows the settings.
 pub fn met(settings: &[(u16, u32)]) -> (Running, Listener, Connection<Call>) {
+    met_with(settings, "")
+}
+
+/// The same, with settings of the upstream.
+pub fn met_with(settings: &[(u16, u32)], upstream: &str) -> (Running, Listener, Connection<Call>) {
     let server = Listener::new();
-    let lab = before(&[&server]);
+    let lab = before_with(&[&server], upstream);
     let mut client = lab.connect();
     client.send_get("/first");
     let mut connection = server.accept(settings);

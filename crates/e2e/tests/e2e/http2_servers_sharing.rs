@@ -5,7 +5,7 @@ use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
 use ropeway_e2e::{Lab, Running};
 
-use crate::http2_servers::{WIDE, asks, met};
+use crate::http2_servers::{WIDE, asks, met, met_with};
 
 /// A request that is under way on a connection, and who waits for its answer.
 struct Held {
@@ -194,6 +194,27 @@ mod trailers {
             let _ = http2.response(ours).expect(200).expect_body("served");
         }
         assert!(!server.drop_waiting());
+    }
+
+    #[test]
+    fn servers_that_are_known_to_take_them_are_sent_all() {
+        let (lab, server, mut shared) = met_with(&WIDE, "request_trailers = \"all\"");
+        let mut http2 = Connection::open(&lab.client());
+        for announced in ["", "Trailer: X-Sum\r\n"] {
+            let mut http1 = lab.connect();
+            http1.send(format!("{CHUNKED}{announced}\r\n{BODY}"));
+            let (stream, request) = shared.next_request();
+            assert_eq!(request.body.trailers, [("x-sum".to_owned(), "42".to_owned())]);
+            shared.answer(stream, "served");
+            let _ = http1.receive().expect(200).expect_body("served");
+        }
+        let ours = http2.start_with_body(Block::post("/sum"));
+        http2.send(&[data(ours, *b"body"), headers(ours, Block::of(&[("x-sum", "43")])).end()]);
+        let (stream, request) = shared.next_request();
+        assert_eq!(request.body.trailers, [("x-sum".to_owned(), "43".to_owned())]);
+        shared.answer(stream, "served");
+        let _ = http2.response(ours).expect(200).expect_body("served");
+        assert!(!server.drop_waiting(), "one connection carries them all");
     }
 
     /// What belongs to the connection of a client is not sent on, and has announced nothing to the server.

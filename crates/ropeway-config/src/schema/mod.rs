@@ -37,7 +37,8 @@ pub use tls::{
     TlsGroup, TlsHost, TlsName, TlsPolicy, TlsSuite, TlsVersion, UpstreamTls,
 };
 pub use upstream::{
-    KeepAlive, Protocol, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits, UpstreamTimeouts,
+    KeepAlive, Protocol, RequestTrailers, Retry, RetryOn, Server, ServerState, Upstream, UpstreamLimits,
+    UpstreamTimeouts,
 };
 
 pub use ropeway_core::health::StatusSet;

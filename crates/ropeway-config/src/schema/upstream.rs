@@ -42,6 +42,8 @@ section! {
         tls: Option<UpstreamTls> = upstream_tls(),
         /// What is spoken with the servers.
         protocol: Protocol = or(choice(), Protocol::Http1),
+        /// Which trailers of requests servers of HTTP/2 are sent.
+        request_trailers: RequestTrailers = or(choice(), RequestTrailers::Announced),
         /// Begin each connection with a PROXY header, checks included, that tells the client's address.
         proxy_protocol: Option<ProxyProtocolVersion> = optional(choice(), "no header"),
     }
@@ -54,6 +56,17 @@ choices! {
         Http1 = "http1" elsewhere "http/1.1" "http/1" "http11" "h1",
         /// HTTP/2: agreed on over TLS (ALPN), without TLS taken for granted.
         Http2 = "h2" elsewhere "http2" "http/2" "http/2.0" "h2c" "grpc",
+    }
+}
+
+choices! {
+    /// Which trailers of requests servers of HTTP/2 are sent. Servers of HTTP/1.1 are sent all.
+    pub enum RequestTrailers {
+        /// Those that the field `Trailer` has announced. Such requests have connections of their own, since some servers
+        /// (stock nginx) end a connection over them, with all that is on it.
+        Announced = "announced",
+        /// All. They share connections like other requests: for servers that are known to take them.
+        All = "all",
     }
 }
 

@@ -111,6 +111,7 @@ fn settings(config: &schema::Upstream) -> UpstreamSettings {
         checked: config.health.is_some(),
         tls: None,
         http2: config.protocol == schema::Protocol::Http2,
+        all_trailers: config.request_trailers == schema::RequestTrailers::All,
         proxy_protocol: config.proxy_protocol.map(proxy_protocol),
     }
 }

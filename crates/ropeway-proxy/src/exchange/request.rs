@@ -105,9 +105,10 @@ fn max_forwards(request: &RequestHead) -> Option<u64> {
 const LARGEST_SHARED: usize = 8 * 1024;
 
 /// Whether there are servers of HTTP/2 that end the connection over such a request, and not only its stream: for its size,
-/// or as nginx does for trailers, which have to be announced for that.
-pub(super) fn risks_connection(request: &RequestHead, client: &Client) -> bool {
-    if request.head.get(Known::Trailer).is_some() && request.framing() != BodyFraming::None {
+/// or as nginx does for trailers, which have to be announced for that, unless these are said to take all trailers.
+pub(super) fn risks_connection(request: &RequestHead, client: &Client, all_trailers: bool) -> bool {
+    let announces = request.head.get(Known::Trailer).is_some() && request.framing() != BodyFraming::None;
+    if announces && !all_trailers {
         return true;
     }
     let identity = client.identity.as_ref().filter(|_| client.listener.writes_identity());

@@ -153,7 +153,7 @@ impl Multiplexed {
         let carried = self.state.carried.get() + 1;
         self.state.carried.set(carried);
         self.state.is_over.set(quota.requests != 0 && carried >= quota.requests);
-        Some(Stream::to_server(requests, self.https, Lease::new(&self.state)))
+        Some(Stream::to_server(requests, self.https, quota.all_trailers, Lease::new(&self.state)))
     }
 
     /// Whether it is worth keeping.

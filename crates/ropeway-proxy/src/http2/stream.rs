@@ -38,7 +38,7 @@ pub(crate) struct Stream {
     gathers: bool,
     /// Trailers that followed the body, as a section of HTTP/1.1.
     trailers: Option<Vec<u8>>,
-    /// Whether trailers are sent: to a server only those that the head has announced.
+    /// Whether trailers are sent: to some servers only those that the head has announced.
     sends_trailers: bool,
     /// What is to follow once everything before it has been written.
     ending: Option<HeaderMap>,
@@ -94,8 +94,9 @@ impl Stream {
     }
 
     /// A stream to a server, to be opened by what is written first.
-    pub fn to_server(requests: SendRequest<Bytes>, https: bool, lease: Lease) -> Self {
+    pub fn to_server(requests: SendRequest<Bytes>, https: bool, all_trailers: bool, lease: Lease) -> Self {
         let mut stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
+        stream.sends_trailers = all_trailers;
         stream.lease = Some(lease);
         stream
     }
@@ -305,7 +306,7 @@ impl Stream {
             let request = text::read_request(text, https)?;
             // Some servers end the connection over trailers, so it has to be known beforehand that there may be some: a
             // request with this field shares its connection with no other.
-            self.sends_trailers = request.headers().contains_key(TRAILER);
+            self.sends_trailers |= request.headers().contains_key(TRAILER);
             self.held = Held::Request(Box::new(request));
             return Ok(());
         }

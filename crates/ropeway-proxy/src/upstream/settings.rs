@@ -37,6 +37,8 @@ pub struct UpstreamSettings {
     pub tls: Option<Arc<UpstreamTls>>,
     /// Whether the servers are spoken to by HTTP/2: agreed by ALPN over TLS, known before without.
     pub http2: bool,
+    /// Whether servers of HTTP/2 are sent trailers that were not announced, too, on connections that are shared.
+    pub all_trailers: bool,
     /// The PROXY header that each connection begins with; `None` sends none.
     pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
@@ -61,17 +63,20 @@ impl UpstreamSettings {
 
     /// What a connection may carry that several requests share.
     pub(crate) const fn quota(&self) -> Quota {
-        Quota { streams: self.max_streams, requests: self.keep_alive.max_requests }
+        let requests = self.keep_alive.max_requests;
+        Quota { streams: self.max_streams, requests, all_trailers: self.all_trailers }
     }
 }
 
-/// How much one connection to a server of HTTP/2 may carry, whatever the server allows.
+/// What one connection to a server of HTTP/2 may carry, whatever the server allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
     /// Requests at the same time.
     pub streams: usize,
     /// Requests altogether; 0 is unlimited.
     pub requests: u64,
+    /// Whether trailers need not be announced.
+    pub all_trailers: bool,
 }
 
 /// The form of a PROXY header.

@@ -171,6 +171,7 @@ fn upstream(origins: &[SocketAddr], clock: Clock) -> Upstream {
         checked: false,
         tls: None,
         http2: false,
+        all_trailers: false,
         proxy_protocol: None,
     };
     let servers = origins.iter().map(server).collect();

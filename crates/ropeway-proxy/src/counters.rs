@@ -114,6 +114,43 @@ impl ByReason {
     }
 }
 
+/// Connections of HTTP/2 by the code of the error that they ended over.
+#[derive(Debug, Default)]
+pub struct ByHttp2Code([Counter; Self::NAMES.len()]);
+
+impl ByHttp2Code {
+    /// The codes by their numbers (RFC 9113 section 7).
+    pub const NAMES: [&'static str; 14] = [
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+    ];
+
+    /// Counts one connection.
+    pub fn bump(&self, code: u32) {
+        if let Some(counter) = self.0.get(code as usize) {
+            counter.bump();
+        }
+    }
+
+    /// How many connections ended over a code, by index of [`Self::NAMES`].
+    #[must_use]
+    pub fn count(&self, code: usize) -> u64 {
+        self.0.get(code).map_or(0, Counter::get)
+    }
+}
+
 /// Calls of gRPC by their status.
 #[derive(Debug, Default)]
 pub struct ByGrpcStatus([Counter; GrpcStatus::ALL.len()]);
@@ -207,6 +244,8 @@ pub struct ListenerCounters {
     pub resumed: Counter,
     /// Connections that speak HTTP/2.
     pub http2: Counter,
+    /// Those of them that were ended over an error that the client was told of, by its code.
+    pub http2_errors: ByHttp2Code,
     /// Requests received, malformed ones included.
     pub requests: Counter,
     /// Requests that ended before a route was known, by reason.

@@ -220,3 +220,33 @@ fn the_log_names_a_client_whose_fields_are_far_too_long() {
     connection.expect_goaway(&[ENHANCE_YOUR_CALM]);
     expect_complaint(&lab, "excessive load");
 }
+
+/// Whoever finds the error, and whatever comes after it.
+#[test]
+fn connections_that_end_over_an_error_are_counted_by_its_code() {
+    let lab = running("json", "");
+    let count = |code| {
+        lab.admin().metric("ropeway_listener_http2_errors_total", &[("listener", "web"), ("code", code)])
+    };
+    for (frames, code, name) in [
+        (vec![ping(*b"flooding"); 3_000], ENHANCE_YOUR_CALM, "ENHANCE_YOUR_CALM"),
+        (vec![data(0, *b"of no stream")], PROTOCOL_ERROR, "PROTOCOL_ERROR"),
+        (vec![data(1, *b"idle")], PROTOCOL_ERROR, "PROTOCOL_ERROR"),
+        (
+            vec![headers(1, b"\xff\xff\xff\xff\xff\xff".to_vec()).end()],
+            COMPRESSION_ERROR,
+            "COMPRESSION_ERROR",
+        ),
+    ] {
+        let before = count(name);
+        let mut connection = Connection::open(&lab.client());
+        let _ = connection.try_send(&frames);
+        connection.expect_goaway(&[code]);
+        eventually(name, || (count(name) == before + 1.0).then_some(()));
+    }
+    let mut sound = Connection::open(&lab.client());
+    let stream = sound.start(Block::get("/"));
+    let _ = sound.response(stream);
+    drop(sound);
+    assert_eq!(lab.admin().metric("ropeway_listener_http2_errors_total", &[]), 4.0);
+}

@@ -136,6 +136,8 @@ families! {
             "TLS handshakes with clients that resumed an earlier session.";
         HTTP2_CONNECTIONS: Counter "listener_http2_connections" ["listener"]
             "Client connections that speak HTTP/2.";
+        HTTP2_ERRORS: Counter "listener_http2_errors" ["listener", "code"]
+            "Connections of HTTP/2 that were ended over an error, by its code (RFC 9113 section 7); codes that never occurred are left out.";
         REFUSED: Counter "listener_refused" ["listener"]
             "Client connections refused because a limit was reached.";
         MADE_ROOM: Counter "listener_made_room" ["listener"]

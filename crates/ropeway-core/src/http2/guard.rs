@@ -85,6 +85,8 @@ pub struct Guard {
     waiting: Waiting,
     outgoing: Frames,
     sent: Frame,
+    /// The code of the error that the client was told of in a GOAWAY frame; 0 is none.
+    told: u32,
     /// Frames that carry nothing which the client may still send.
     calm: u32,
     second: u64,
@@ -115,6 +117,7 @@ impl Guard {
             waiting: Waiting::default(),
             outgoing: Frames::default(),
             sent: Frame::default(),
+            told: 0,
             calm: CALM,
             second: 0,
             resets: 0,
@@ -124,6 +127,12 @@ impl Guard {
             unfinished_since_ms: None,
             verdict: None,
         }
+    }
+
+    /// The code of the error that the client was told that its connection ends over.
+    #[must_use]
+    pub fn told(&self) -> Option<u32> {
+        Some(self.told).filter(|code| *code != 0)
     }
 
     /// Why the connection has to end, if it has to.
@@ -210,7 +219,11 @@ impl Guard {
                         self.waiting.refuse(self.sent.stream, is_malformed.then_some(EndReason::BadRequest));
                     }
                     (GOAWAY, [_, _, _, _, 0, 0, 0, 1, ..]) if self.last_block_is_broken() => {
+                        self.told = Code::Compression as u32;
                         wrong = Some(bytes.len() - rest.len() - payload.len() + 4);
+                    }
+                    (GOAWAY, [_, _, _, _, c0, c1, c2, c3, ..]) => {
+                        self.told = u32::from_be_bytes([*c0, *c1, *c2, *c3]);
                     }
                     _ => {}
                 },
@@ -552,7 +565,9 @@ mod tests {
             guard.note_sent(&[look_alike.clone(), goaway.clone()].concat()),
             Some(look_alike.len() + 13)
         );
+        assert_eq!(guard.told(), Some(9));
         assert_eq!(guard.note_sent(&frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 2])), None);
+        assert_eq!(guard.told(), Some(2));
         assert_eq!(guard.inspect(&frame(PING, 0, 0, &[0; 8])), Ok(()));
         assert_eq!(guard.note_sent(&goaway), None, "about something else");
     }

@@ -4,6 +4,8 @@ use std::io;
 
 use h2::Reason;
 
+use crate::counters::ByHttp2Code;
+
 /// How it broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
@@ -46,23 +48,7 @@ impl Broken {
 
 /// The name of an error code (RFC 9113, section 7).
 pub(crate) fn name_of(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NO_ERROR => "NO_ERROR",
-        Reason::PROTOCOL_ERROR => "PROTOCOL_ERROR",
-        Reason::INTERNAL_ERROR => "INTERNAL_ERROR",
-        Reason::FLOW_CONTROL_ERROR => "FLOW_CONTROL_ERROR",
-        Reason::SETTINGS_TIMEOUT => "SETTINGS_TIMEOUT",
-        Reason::STREAM_CLOSED => "STREAM_CLOSED",
-        Reason::FRAME_SIZE_ERROR => "FRAME_SIZE_ERROR",
-        Reason::REFUSED_STREAM => "REFUSED_STREAM",
-        Reason::CANCEL => "CANCEL",
-        Reason::COMPRESSION_ERROR => "COMPRESSION_ERROR",
-        Reason::CONNECT_ERROR => "CONNECT_ERROR",
-        Reason::ENHANCE_YOUR_CALM => "ENHANCE_YOUR_CALM",
-        Reason::INADEQUATE_SECURITY => "INADEQUATE_SECURITY",
-        Reason::HTTP_1_1_REQUIRED => "HTTP_1_1_REQUIRED",
-        _ => "an unknown error code",
-    }
+    ByHttp2Code::NAMES.get(u32::from(reason) as usize).unwrap_or(&"an unknown error code")
 }
 
 #[cfg(test)]

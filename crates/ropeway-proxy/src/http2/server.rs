@@ -79,6 +79,9 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http
         is_condemned: false,
     };
     let after = poll_fn(|cx| served.poll(cx, worker, client)).await;
+    if let (Some(code), Some(counters)) = (served.transport.told(), client.counters(worker)) {
+        counters.http2_errors.bump(code);
+    }
     client.link = served.transport.take_link();
     after
 }

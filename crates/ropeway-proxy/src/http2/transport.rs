@@ -89,6 +89,11 @@ impl Transport {
         self.0.borrow().guard.as_ref().and_then(Guard::verdict)
     }
 
+    /// The code of the error that a client was told that its connection ends over.
+    pub fn told(&self) -> Option<u32> {
+        self.0.borrow().guard.as_ref().and_then(Guard::told)
+    }
+
     /// What a client does too much of, if that is the verdict.
     pub fn excess(&self) -> Option<&'static str> {
         self.0.borrow().guard.as_ref().and_then(Guard::excess)

@@ -37,7 +37,16 @@ impl Begun {
 
 /// The requests of one connection that wait, where there may be several.
 #[derive(Debug, Default)]
-pub(crate) struct Lane(RefCell<VecDeque<Waker>>);
+pub(crate) struct Lane {
+    waiting: RefCell<VecDeque<Waker>>,
+    /// How many have ever waited, and how many of these do so no more: they go in the order in which they came.
+    came: Cell<u64>,
+    went: Cell<u64>,
+}
+
+/// The place of a request in its lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket(u64);
 
 /// Who begins next: the only request of a connection, or a few of those that wait in a lane.
 #[derive(Debug)]
@@ -87,11 +96,10 @@ impl Starts {
 
     fn enqueue(&self, task: Waker, lane: Option<&Rc<Lane>>) {
         let Some(lane) = lane else { return self.waiting.borrow_mut().push_back(Next::Request(task)) };
-        let mut tasks = lane.0.borrow_mut();
-        if tasks.is_empty() {
+        if lane.is_empty() {
             self.waiting.borrow_mut().push_back(Next::Lane(Rc::clone(lane)));
         }
-        tasks.push_back(task);
+        lane.push(task);
     }
 
     /// A request that has begun shares its connection with others, and counts no more: frames that are sent and received
@@ -142,7 +150,7 @@ impl Starts {
                 }
                 Next::Lane(lane) => {
                     begun += lane.begin_some();
-                    if !lane.0.borrow().is_empty() {
+                    if !lane.is_empty() {
                         waiting.push_back(Next::Lane(lane));
                     }
                 }
@@ -157,12 +165,41 @@ impl Starts {
 }
 
 impl Lane {
+    /// Where the last one that came is.
+    pub fn last(&self) -> Ticket {
+        Ticket(self.came.get())
+    }
+
+    /// Whether it is somebody's turn, or the lane was given up.
+    pub fn calls(&self, ticket: Ticket) -> bool {
+        ticket.0 <= self.went.get()
+    }
+
+    /// Wakes all: the connection is over, and none of them is to begin.
+    pub fn give_up(&self) {
+        self.begin(usize::MAX);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+
+    fn push(&self, task: Waker) {
+        self.came.set(self.came.get() + 1);
+        self.waiting.borrow_mut().push_back(task);
+    }
+
     /// Wakes the first few, and says how many.
     fn begin_some(&self) -> u32 {
-        let mut tasks = self.0.borrow_mut();
-        let count = tasks.len().min(PER_LANE);
-        tasks.drain(..count).for_each(Waker::wake);
-        count as u32
+        self.begin(PER_LANE) as u32
+    }
+
+    fn begin(&self, most: usize) -> usize {
+        let mut waiting = self.waiting.borrow_mut();
+        let count = waiting.len().min(most);
+        self.went.set(self.went.get() + count as u64);
+        waiting.drain(..count).for_each(Waker::wake);
+        count
     }
 }
 
@@ -230,6 +267,28 @@ mod tests {
             starts.begin_turn(0);
         }
         assert_eq!(begun(), [100, 10, 1]);
+    }
+
+    #[test]
+    fn a_lane_calls_in_order_and_all_when_it_is_given_up() {
+        let (starts, lane) = (Starts::new(Begun::default()), Rc::<Lane>::default());
+        let woken: [Arc<Woken>; 2] = Default::default();
+        assert_eq!(ask(&starts, 32, &woken[0]), 32);
+        let tickets: Vec<_> = std::iter::repeat_with(|| {
+            wait_in(&lane, &starts, 1, &woken[1]);
+            lane.last()
+        })
+        .take(100)
+        .collect();
+        let called = || tickets.iter().map(|ticket| lane.calls(*ticket)).collect::<Vec<_>>();
+        assert!(!called().contains(&true));
+        starts.begin_turn(0);
+        assert!(called().iter().enumerate().all(|(index, called)| *called == (index < 32)));
+        lane.give_up();
+        assert!(!called().contains(&false));
+        assert_eq!(woken[1].0.load(Relaxed), 100);
+        starts.begin_turn(0);
+        assert_eq!(ask(&starts, 32, &woken[0]), 32, "they take nobody's place");
     }
 
     #[test]

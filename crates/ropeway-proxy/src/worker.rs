@@ -223,14 +223,27 @@ impl Worker {
         may_begin
     }
 
-    /// Waits until a request of this connection may begin.
-    pub async fn wait_to_begin(&self, lane: &Rc<Lane>) {
-        let mut has_asked = false;
-        poll_fn(|cx| match std::mem::replace(&mut has_asked, true) || self.may_begin(cx, Some(lane)) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+    /// Waits until a request of this connection may begin; not at all if its client is gone by then, of which `is_gone`
+    /// tells and wakes.
+    pub async fn wait_to_begin(
+        &self,
+        lane: &Rc<Lane>,
+        mut is_gone: impl FnMut(&mut Context<'_>) -> bool,
+    ) -> bool {
+        let mut ticket = None;
+        poll_fn(|cx| {
+            let may_begin = match ticket {
+                _ if is_gone(cx) => return Poll::Ready(false),
+                Some(ticket) => lane.calls(ticket),
+                None => self.may_begin(cx, Some(lane)),
+            };
+            if may_begin {
+                return Poll::Ready(true);
+            }
+            ticket.get_or_insert_with(|| lane.last());
+            Poll::Pending
         })
-        .await;
+        .await
     }
 
     /// What is done ten times a second.

@@ -3,7 +3,7 @@
 use ropeway_e2e::h2::frame::headers;
 use ropeway_e2e::h2::{self, Block, Listener};
 use ropeway_e2e::lab::file;
-use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, reply};
+use ropeway_e2e::{Connection, Gate, Lab, Origin, Running, eventually, reply};
 
 use crate::http2_servers::WIDE;
 
@@ -107,4 +107,24 @@ fn streams_to_a_server_of_http2_begin_all_at_once() {
         assert_eq!(client.response(stream).status, 200);
     }
     assert_eq!(held(&lab), 0.0);
+}
+
+/// Whether they wait, are on their way to the server, or are with it.
+#[test]
+fn streams_of_clients_that_are_gone_leave_nothing_behind() {
+    let (lab, gate) = lab("http2 = { prior_knowledge = true }");
+    let mut clients: Vec<_> = (0..20).map(|_| h2::Connection::open(&lab.client())).collect();
+    lab.proxy.while_stopped(|| {
+        for client in &mut clients {
+            ask_on_streams(client, 100);
+        }
+    });
+    eventually("requests wait", || (held(&lab) > 0.0).then_some(()));
+    drop(clients);
+    let admin = lab.admin();
+    eventually("no request is left", || (admin.metric("ropeway_requests_active", &[]) == 0.0).then_some(()));
+    let gone = |name| admin.metric(name, &[("reason", "client_closed")]);
+    let (waited, begun) = (gone("ropeway_listener_request_ends_total"), gone("ropeway_request_ends_total"));
+    assert_eq!(waited + begun, admin.metric("ropeway_listener_requests_total", &[]));
+    gate.open();
 }

@@ -21,7 +21,7 @@ use super::text;
 use super::transport::Transport;
 use crate::complaint::Complaint;
 use crate::connection::{Client, Farewell, refused};
-use crate::exchange::{self, After, Call, End, Exchange};
+use crate::exchange::{self, After, Call, End, Exchange, Step};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
 use crate::starts::Lane;
@@ -79,6 +79,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http
         is_condemned: false,
     };
     let after = poll_fn(|cx| served.poll(cx, worker, client)).await;
+    served.lane.give_up();
     if let (Some(code), Some(counters)) = (served.transport.told(), client.counters(worker)) {
         counters.http2_errors.bump(code);
     }
@@ -303,8 +304,15 @@ async fn run(
         Poll::Ready(())
     })
     .await;
-    worker.wait_to_begin(&lane).await;
-    poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
+    if worker.wait_to_begin(&lane, |cx| client.link.poll_noise(cx).is_ready()).await {
+        poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
+    } else {
+        let end = match exchange.step {
+            Step::Refuse(end) => end,
+            _ => End::new(EndReason::ClientClosed, Stage::Admit),
+        };
+        exchange::note_refused(&worker, &mut client, &mut exchange, end);
+    }
     if matches!(exchange.end.reason, EndReason::ClientClosed) {
         transport.note_reset();
     }

@@ -444,6 +444,15 @@ pub(crate) fn note_refused(worker: &Worker, client: &mut Client, exchange: &mut 
     report::finished(worker, client, exchange, &worker.view(), After::Close);
 }
 
+/// Counts and logs a request that has not begun, and does not, since its client is gone.
+pub(crate) fn note_gone(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: &mut Exchange) {
+    let end = match exchange.step {
+        Step::Refuse(end) => end,
+        _ => Failure::client_gone(cx, client, Stage::Admit).end,
+    };
+    note_refused(worker, client, exchange, end);
+}
+
 fn may_replay(exchange: &Exchange, failure: &Failure) -> bool {
     let safe = failure.unsent || exchange.request.method().is_idempotent();
     failure.stale && safe && exchange.is_replayable()

@@ -21,7 +21,7 @@ use super::text;
 use super::transport::Transport;
 use crate::complaint::Complaint;
 use crate::connection::{Client, Farewell, refused};
-use crate::exchange::{self, After, Call, End, Exchange, Step};
+use crate::exchange::{self, After, Call, End, Exchange};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
 use crate::starts::Lane;
@@ -307,11 +307,11 @@ async fn run(
     if worker.wait_to_begin(&lane, |cx| client.link.poll_noise(cx).is_ready()).await {
         poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
     } else {
-        let end = match exchange.step {
-            Step::Refuse(end) => end,
-            _ => End::new(EndReason::ClientClosed, Stage::Admit),
-        };
-        exchange::note_refused(&worker, &mut client, &mut exchange, end);
+        poll_fn(|cx| {
+            exchange::note_gone(cx, &worker, &mut client, &mut exchange);
+            Poll::Ready(())
+        })
+        .await;
     }
     if matches!(exchange.end.reason, EndReason::ClientClosed) {
         transport.note_reset();

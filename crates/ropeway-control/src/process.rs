@@ -56,9 +56,8 @@ pub fn max_connections(configured: Option<u32>, descriptors: Option<u64>) -> u32
 /// `max_connections` clients may come. `None` is no limit: there is none, or it is so low that only luck helps.
 #[must_use]
 pub fn server_descriptors(max_connections: u32, descriptors: Option<u64>) -> Option<u32> {
-    let descriptors = descriptors.filter(|descriptors| *descriptors >= 4 * RESERVED_DESCRIPTORS)?;
-    let rest = descriptors.saturating_sub(RESERVED_DESCRIPTORS / 2 + u64::from(max_connections));
-    u32::try_from(rest).ok()
+    let rest = descriptors?.saturating_sub(RESERVED_DESCRIPTORS / 2 + u64::from(max_connections));
+    u32::try_from(rest).ok().filter(|_| rest >= RESERVED_DESCRIPTORS / 2)
 }
 
 fn most_connections(descriptors: Option<u64>) -> u32 {
@@ -111,6 +110,7 @@ mod tests {
     fn servers_get_what_clients_and_the_operator_leave() {
         assert_eq!(server_descriptors(448, Some(1_024)), Some(512));
         assert_eq!(server_descriptors(672, Some(1_024)), Some(288));
+        assert_eq!(server_descriptors(16, Some(150)), Some(70));
         assert_eq!(server_descriptors(16, Some(64)), None);
         assert_eq!(server_descriptors(u32::MAX, None), None);
     }

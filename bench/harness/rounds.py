@@ -109,7 +109,7 @@ def sample_by_turns(scenario, plan, daemons, directory):
         memory = {engine: stack.enter_context(MemoryWatch(pids[engine])) for engine in daemons}
         turns_of = turns.taken(
             {engine: generator.start for engine, generator in generators.items()},
-            lambda engine: accounting.cpu_seconds(pids[engine]),
+            lambda engine: cpu_seconds(daemons[engine], pids[engine]),
             2 * seconds + load.GRACE_SECONDS,
         )
     for engine, took in turns_of.items():
@@ -119,6 +119,13 @@ def sample_by_turns(scenario, plan, daemons, directory):
         # Of the requests that were under way when their generator was stopped there are too many.
         del sample["p99_ms"]
         yield engine, sample
+
+
+def cpu_seconds(daemon, pids):
+    try:
+        return accounting.cpu_seconds(pids)
+    except OSError as problem:
+        raise RuntimeError(f"{daemon.name} has lost a process: {daemon.popen.poll()}\n{daemon.last_words()}") from problem
 
 
 def sample_at_rate(scenario, plan, daemon, directory, rate):

@@ -94,6 +94,8 @@ mod large_heads {
     #[test]
     fn a_large_head_is_served_and_its_connection_used_for_nothing_else() {
         let (lab, server, mut shared) = met(&WIDE);
+        // The port may have been another server's a moment ago.
+        let before = waiting_ports(&server);
         let large = "l".repeat(20_000);
         let mut client = asks(&lab.client().field("X-Large", &large), "POST", "/large", "body");
         let mut own = server.accept(&WIDE);
@@ -105,7 +107,7 @@ mod large_heads {
         own.expect_end();
         assert_eq!(own.calls(), 1);
         drop(own);
-        assert_eq!(waiting_ports(&server), 0);
+        assert!(waiting_ports(&server) <= before);
     }
 
     #[test]

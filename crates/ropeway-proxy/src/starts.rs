@@ -44,9 +44,9 @@ pub(crate) struct Lane {
     went: Cell<u64>,
 }
 
-/// The place of a request in its lane.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket(u64);
+/// The turn of a request in its lane: its number there, once it waits.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(Option<u64>);
 
 /// Who begins next: the only request of a connection, or a few of those that wait in a lane.
 #[derive(Debug)]
@@ -164,17 +164,26 @@ impl Starts {
     }
 }
 
+impl Turn {
+    /// Whether the request begins: at once if `may_begin` says so, which is asked once and else lets it wait in the lane; never
+    /// if its client is gone. Whatever else wakes it does not make it begin.
+    pub fn poll(&mut self, lane: &Lane, is_gone: bool, may_begin: impl FnOnce() -> bool) -> Poll<bool> {
+        if is_gone {
+            return Poll::Ready(false);
+        }
+        let begins = match self.0 {
+            Some(number) => number <= lane.went.get(),
+            None => may_begin(),
+        };
+        if begins {
+            return Poll::Ready(true);
+        }
+        self.0.get_or_insert_with(|| lane.came.get());
+        Poll::Pending
+    }
+}
+
 impl Lane {
-    /// Where the last one that came is.
-    pub fn last(&self) -> Ticket {
-        Ticket(self.came.get())
-    }
-
-    /// Whether it is somebody's turn, or the lane was given up.
-    pub fn calls(&self, ticket: Ticket) -> bool {
-        ticket.0 <= self.went.get()
-    }
-
     /// Wakes all: the connection is over, and none of them is to begin.
     pub fn give_up(&self) {
         self.begin(usize::MAX);
@@ -274,21 +283,25 @@ mod tests {
         let (starts, lane) = (Starts::new(Begun::default()), Rc::<Lane>::default());
         let woken: [Arc<Woken>; 2] = Default::default();
         assert_eq!(ask(&starts, 32, &woken[0]), 32);
-        let tickets: Vec<_> = std::iter::repeat_with(|| {
-            wait_in(&lane, &starts, 1, &woken[1]);
-            lane.last()
-        })
-        .take(100)
-        .collect();
-        let called = || tickets.iter().map(|ticket| lane.calls(*ticket)).collect::<Vec<_>>();
-        assert!(!called().contains(&true));
+        let waker = Waker::from(Arc::clone(&woken[1]));
+        let cx = Context::from_waker(&waker);
+        let mut turns: [Turn; 100] = std::array::from_fn(|_| Turn::default());
+        let look = |turns: &mut [Turn], is_gone| {
+            let poll = |turn: &mut Turn| turn.poll(&lane, is_gone, || starts.may_begin(&cx, Some(&lane)));
+            turns.iter_mut().map(poll).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            assert_eq!(look(&mut turns, false), [Poll::Pending; 100], "nobody begins for being woken");
+        }
         starts.begin_turn(0);
-        assert!(called().iter().enumerate().all(|(index, called)| *called == (index < 32)));
+        let called = look(&mut turns, false);
+        assert!(called.iter().enumerate().all(|(index, called)| called.is_ready() == (index < 32)));
         lane.give_up();
-        assert!(!called().contains(&false));
         assert_eq!(woken[1].0.load(Relaxed), 100);
+        assert_eq!(look(&mut turns, true), [Poll::Ready(false); 100], "whose client is gone");
         starts.begin_turn(0);
         assert_eq!(ask(&starts, 32, &woken[0]), 32, "they take nobody's place");
+        assert_eq!(Turn::default().poll(&lane, true, || unreachable!()), Poll::Ready(false));
     }
 
     #[test]

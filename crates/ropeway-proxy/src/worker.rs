@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use arc_swap::ArcSwap;
 use ropeway_core::balance::Rng;
@@ -23,7 +23,7 @@ use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
 use crate::pool::Pool;
 use crate::snapshot::{Listener, Snapshot};
-use crate::starts::{Begun, Lane, Starts};
+use crate::starts::{Begun, Lane, Starts, Turn};
 use crate::tls::{Handshakes, WireBuffers};
 use crate::upstream::{ServerLive, Upstream};
 
@@ -230,18 +230,10 @@ impl Worker {
         lane: &Rc<Lane>,
         mut is_gone: impl FnMut(&mut Context<'_>) -> bool,
     ) -> bool {
-        let mut ticket = None;
+        let mut turn = Turn::default();
         poll_fn(|cx| {
-            let may_begin = match ticket {
-                _ if is_gone(cx) => return Poll::Ready(false),
-                Some(ticket) => lane.calls(ticket),
-                None => self.may_begin(cx, Some(lane)),
-            };
-            if may_begin {
-                return Poll::Ready(true);
-            }
-            ticket.get_or_insert_with(|| lane.last());
-            Poll::Pending
+            let is_gone = is_gone(cx);
+            turn.poll(lane, is_gone, || self.may_begin(cx, Some(lane)))
         })
         .await
     }

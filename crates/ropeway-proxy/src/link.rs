@@ -12,6 +12,7 @@ use ropeway_core::http1::Head;
 use crate::buffers::{BufferPool, Pending};
 use crate::connect::give_up_after;
 use crate::http2::Stream;
+use crate::sys::pipe::Pipe;
 use crate::sys::send_room::{send_room, unacknowledged};
 use crate::sys::socket::Socket;
 use crate::tls::Session;
@@ -135,6 +136,54 @@ impl Link {
                 write([head, body], outbox, pool, |head, body| stream.poll_write(cx, head, body))
             }
         }
+    }
+
+    /// Whether bytes can go from this link to another by way of a pipe: between sockets, unless they have to be decrypted
+    /// or encrypted.
+    pub fn can_splice_to(&self, to: &Self) -> bool {
+        let is_plain = |link: &Self| matches!(link.transport, Transport::Socket(_, None));
+        is_plain(self) && is_plain(to)
+    }
+
+    /// Like [`Self::poll_read`], into a pipe that is empty. Only where [`Self::can_splice_to`] allows it.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        let poll = match &mut self.transport {
+            Transport::Socket(socket, None) => socket.poll_fill(cx, pipe, most),
+            _ => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        };
+        let count = ready!(poll)?;
+        self.received += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Like [`Self::send`], of the `count` bytes in a pipe. It is empty afterwards, unless there was an error: what waits
+    /// in the outbox is copied there through `space`.
+    pub fn send_from(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &Pipe,
+        count: usize,
+        space: &mut [u8],
+        pool: &BufferPool,
+    ) -> io::Result<()> {
+        let Transport::Socket(socket, None) = &mut self.transport else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        self.sent += count as u64;
+        let mut left = count;
+        while left > 0 {
+            match socket.poll_drain(cx, pipe, left) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => left = left.saturating_sub(written?),
+            }
+        }
+        while left > 0 {
+            let copied = pipe.read(space)?;
+            self.outbox.append(space.get(..copied).unwrap_or_default(), pool);
+            left = left.saturating_sub(copied);
+        }
+        Ok(())
     }
 
     /// Says that nothing follows what was sent so far but these trailers. Only a stream marks that; elsewhere the body
@@ -283,6 +332,13 @@ impl Link {
         let Transport::Socket(socket, session) = &self.transport else { return false };
         let silent = session.as_ref().is_none_or(|session| session.held() == 0);
         silent && self.inbox.is_empty() && socket.is_quiet()
+    }
+
+    /// Makes [`Self::is_quiet`] true where all was read that has come. Asks the kernel, unless it is true already.
+    pub fn settle(&self) {
+        if let Transport::Socket(socket, _) = &self.transport {
+            socket.settle();
+        }
     }
 
     /// Whether the event loop would tell of a peer that goes away.

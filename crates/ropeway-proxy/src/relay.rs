@@ -1,12 +1,14 @@
 //! Passing a body on, from one connection to another.
 
+mod splicing;
+
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ropeway_core::grpc::GrpcWebError;
 use ropeway_core::http1::{BodyDecoder, BodyEncoder, BodyError, BodyFraming, BodyLimits, Head};
 
-use crate::buffers::{BODY_READ, BufferPool, PER_VISIT, PIECE_READ};
+use crate::buffers::{BODY_READ, BufferPool, HEAD_READ, PER_VISIT, PIECE_READ, Scratch};
 use crate::deadline::TICK_MS;
 use crate::grpc_web::Translation;
 use crate::link::Link;
@@ -15,6 +17,8 @@ use crate::worker::{Worker, come_back};
 
 /// Content up to this many bytes is copied behind the head, because one plain write costs less than a gathering one.
 const COPIED: usize = 4 * 1024;
+/// Who has sent so much at once has more: what fills a read, less a head that may have come before it.
+const MUCH: usize = PIECE_READ - HEAD_READ;
 /// Most bytes of a body that are kept, to be sent once more if the server turns out not to have looked at them.
 const MOST_KEPT: usize = 64 * 1024;
 
@@ -224,43 +228,83 @@ impl Pump {
                 self.settle(worker);
                 return Poll::Ready(Ok(()));
             }
-            let scratch = &mut *worker.scratch.borrow_mut();
-            scratch.output.clear();
             if !from.inbox.is_empty() {
-                let waiting = std::mem::take(&mut from.inbox);
-                let used = self.forward(cx, waiting.as_slice(), &mut scratch.output, to, &worker.buffers);
-                from.inbox = waiting;
-                let used = used?;
-                self.note_taken(from.inbox.as_slice().get(..used).unwrap_or_default());
-                from.inbox.consume(used, &worker.buffers);
+                self.pass_waiting(cx, worker, from, to)?;
                 continue;
             }
             if passed >= PER_VISIT {
                 come_back(cx);
                 return self.wait(Waiting::Nothing, worker);
             }
-            let space = scratch.input.get_mut(..self.appetite).unwrap_or_default();
-            let count = match from.poll_read(cx, space) {
-                Poll::Pending => return self.wait(Waiting::Source, worker),
-                Poll::Ready(read) => read.map_err(PumpError::Source)?,
+            let moved = if self.splices(from, to) {
+                self.poll_splice(cx, worker, from, to)
+            } else {
+                self.poll_copy(cx, worker, from, to)
             };
+            let Poll::Ready(count) = moved? else { return self.wait(Waiting::Source, worker) };
             passed += count;
             self.settle(worker);
-            if count == 0 {
-                let trailers = from.take_trailers();
-                self.kept = self.kept.take().filter(|_| trailers.is_none());
-                self.end_of_stream(trailers.as_deref(), &mut scratch.output)?;
-                to.send(cx, &scratch.output, &[], &worker.buffers).map_err(PumpError::Sink)?;
-                self.finish(to)?;
-                continue;
-            }
-            let input = scratch.input.get(..count).unwrap_or_default();
-            let used = self.forward(cx, input, &mut scratch.output, to, &worker.buffers);
-            let (taken, left) = input.split_at_checked(*used.as_ref().unwrap_or(&0)).unwrap_or((input, &[]));
-            self.note_taken(taken);
-            from.inbox.append(left, &worker.buffers);
-            used?;
         }
+    }
+
+    /// Passes on what was read before.
+    fn pass_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Result<(), PumpError> {
+        let output = &mut worker.scratch.borrow_mut().output;
+        output.clear();
+        let waiting = std::mem::take(&mut from.inbox);
+        let used = self.forward(cx, waiting.as_slice(), output, to, &worker.buffers);
+        from.inbox = waiting;
+        let used = used?;
+        self.note_taken(from.inbox.as_slice().get(..used).unwrap_or_default());
+        from.inbox.consume(used, &worker.buffers);
+        Ok(())
+    }
+
+    /// Reads once and passes that on; how many bytes it was.
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+    ) -> Poll<Result<usize, PumpError>> {
+        let Scratch { input, output, .. } = &mut *worker.scratch.borrow_mut();
+        output.clear();
+        let space = input.get_mut(..self.appetite).unwrap_or_default();
+        let count = ready!(from.poll_read(cx, space)).map_err(PumpError::Source)?;
+        if count == 0 {
+            self.pass_end(cx, worker, from, to, output)?;
+            return Poll::Ready(Ok(0));
+        }
+        let input = input.get(..count).unwrap_or_default();
+        let used = self.forward(cx, input, output, to, &worker.buffers);
+        let (taken, left) = input.split_at_checked(*used.as_ref().unwrap_or(&0)).unwrap_or((input, &[]));
+        self.note_taken(taken);
+        from.inbox.append(left, &worker.buffers);
+        used?;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Ends the body where its source has ended.
+    fn pass_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Link,
+        to: &mut Link,
+        output: &mut Vec<u8>,
+    ) -> Result<(), PumpError> {
+        let trailers = from.take_trailers();
+        self.kept = self.kept.take().filter(|_| trailers.is_none());
+        self.end_of_stream(trailers.as_deref(), output)?;
+        to.send(cx, output, &[], &worker.buffers).map_err(PumpError::Sink)?;
+        self.finish(to)
     }
 
     /// Takes what belongs to the body off the front of `input` and sends it, after whatever `output` holds.
@@ -296,7 +340,7 @@ impl Pump {
             }
             to.send(cx, output, data, pool).map_err(PumpError::Sink)?;
             self.finish(to)?;
-            if input.len() >= PIECE_READ {
+            if input.len() >= MUCH {
                 self.appetite = appetite_for(to);
             }
             return Ok(decoded.consumed);

@@ -71,6 +71,86 @@ fn a_body_with_a_length_arrives_byte_for_byte() {
     assert_eq!(lab.origin(1).only_request().field("content-length").as_deref(), Some("3000001"));
 }
 
+/// Long bodies go from socket to socket without being looked at.
+mod long {
+    use super::*;
+
+    const LONG: usize = 1_500_003;
+
+    fn announced(length: usize) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")
+    }
+
+    #[test]
+    fn a_response_leaves_its_connection_for_the_next() {
+        let body = String::from_utf8(noise(LONG)).unwrap();
+        let lab = Lab::new().workers(1).origin(Origin::answering(move |_| reply(200, &[], &body))).start();
+        let mut connection = lab.connect();
+        for _ in 0..5 {
+            assert!(connection.get("/").expect(200).body.data == noise(LONG), "the body changed on its way");
+        }
+        assert_eq!(lab.origin(1).connections(), 1);
+    }
+
+    #[test]
+    fn a_request_leaves_its_connection_for_the_next() {
+        let lab = Lab::new().workers(1).origins(1).start();
+        let mut connection = lab.connect();
+        let body = String::from_utf8(noise(LONG)).unwrap();
+        for _ in 0..5 {
+            connection.send_request("POST", "/", &body);
+            let _ = connection.receive().expect(200);
+        }
+        assert!(lab.origin(1).requests().iter().all(|request| request.body.data == noise(LONG)));
+        assert_eq!(lab.origin(1).connections(), 1);
+    }
+
+    #[test]
+    fn a_client_that_reads_slowly_misses_nothing() {
+        let body = String::from_utf8(noise(LONG)).unwrap();
+        let lab = Lab::new().origin(Origin::answering(move |_| reply(200, &[], &body))).start();
+        let mut connection = lab.client().receive_buffer(8 * 1024).connect();
+        connection.send_get("/");
+        // Meanwhile all buffers in between fill up.
+        let _ = lab.origin(1).wait_for_requests(1);
+        assert!(connection.receive().expect(200).body.data == noise(LONG), "the body changed on its way");
+    }
+
+    #[test]
+    fn what_follows_a_response_reaches_nobody() {
+        let lab = Lab::new()
+            .origin(Origin::scripted(|peer| {
+                while let Some(request) = peer.request() {
+                    let mut bytes = announced(LONG).into_bytes();
+                    bytes.extend(noise(LONG));
+                    bytes.extend(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsmuggle");
+                    peer.answer(&request, &bytes);
+                }
+            }))
+            .start();
+        let mut connection = lab.connect();
+        for _ in 0..3 {
+            assert!(connection.get("/").expect(200).body.data == noise(LONG));
+        }
+        assert_eq!(lab.origin(1).connections(), 3, "a connection with more to say is not used again");
+    }
+
+    #[test]
+    fn a_response_that_breaks_off_is_cut_off_for_the_client_too() {
+        let lab = Lab::new()
+            .origin(Origin::scripted(|peer| {
+                let _ = peer.request();
+                peer.send(announced(LONG));
+                peer.send(noise(LONG - 1));
+            }))
+            .start();
+        let mut connection = lab.connect();
+        let _ = connection.send_get("/").receive_head();
+        let rest = connection.rest();
+        assert!(rest.len() < LONG, "{} bytes", rest.len());
+    }
+}
+
 #[test]
 fn a_chunked_body_arrives_byte_for_byte() {
     let lab = Lab::new().origin(Origin::answering(|request| reply(200, &[], &request.text()))).start();

@@ -10,6 +10,8 @@ const REQUESTS: usize = 200;
 const MUCH: usize = 32 * 1024 * 1024;
 
 const READS: [&str; 5] = ["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
+/// Into a pipe and out of it again.
+const SPLICE: &str = "splice";
 const WRITES: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "sendfile"];
 const WAITS: [&str; 3] = ["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 
@@ -65,6 +67,46 @@ fn frames_take_no_more_writes_than_their_bytes_ask_for() {
     assert!((10..=frames + 30).contains(&writes), "{writes} writes for {frames} frames");
 }
 
+/// Bytes that a call took from where they came; half of them for one that is made twice.
+fn moved(call: &Call) -> usize {
+    let share = match call.name.as_str() {
+        SPLICE => 2,
+        name if READS.contains(&name) => 1,
+        _ => return 0,
+    };
+    let result = call.text.rsplit(" = ").next().unwrap_or_default();
+    result.trim().parse().unwrap_or(0) / share
+}
+
+/// What nobody has to look at stays in the kernel.
+#[test]
+fn a_long_body_is_not_copied() {
+    let lab = Lab::new().origin(Origin::answering(much)).workers(1).start();
+    let mut connection = lab.connect();
+    let worker = busiest_thread(&lab, &mut connection);
+    let trace = Trace::attach(worker, &["-e", "trace=network,desc,read,write"]);
+    let before = trace.calls().len();
+    let _ = connection.get("/much").expect(200);
+    connection.send_request("POST", "/", &"x".repeat(MUCH));
+    let _ = connection.receive().expect(200);
+    let calls = trace.detach().split_off(before);
+    let spliced: usize = calls.iter().filter(|call| call.name == SPLICE).map(moved).sum();
+    assert!(spliced >= 2 * MUCH * 9 / 10, "{spliced} bytes of {}", 2 * MUCH);
+}
+
+#[test]
+fn where_nothing_may_be_spliced_bodies_are_copied() {
+    let lab = Lab::new().origin(Origin::answering(much)).workers(1).start();
+    let mut connection = lab.connect();
+    let worker = busiest_thread(&lab, &mut connection);
+    let trace = Trace::attach(worker, &["-e", "trace=splice", "-e", "inject=splice:error=EPERM"]);
+    for _ in 0..2 {
+        assert_eq!(connection.get("/much").expect(200).body.data.len(), MUCH);
+    }
+    assert_eq!(trace.detach().len(), 1, "it is tried once");
+    assert_eq!(lab.origin(1).connections(), 1);
+}
+
 /// However much one connection has to say, the event loop looks after others in between.
 fn expect_others_to_have_their_turn(origin: Origin, act: impl FnOnce(&mut Connection)) {
     let lab = Lab::new().origin(origin).workers(1).start();
@@ -78,10 +120,9 @@ fn expect_others_to_have_their_turn(origin: Origin, act: impl FnOnce(&mut Connec
     for call in calls {
         if WAITS.contains(&call.name.as_str()) {
             since_wait = 0;
-        } else if READS.contains(&call.name.as_str()) {
-            let result = call.text.rsplit(" = ").next().unwrap_or_default();
-            since_wait += result.trim().parse().unwrap_or(0);
-            all += result.trim().parse().unwrap_or(0);
+        } else {
+            since_wait += moved(&call);
+            all += moved(&call);
             most = most.max(since_wait);
         }
     }

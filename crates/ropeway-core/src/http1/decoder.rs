@@ -130,6 +130,26 @@ impl BodyDecoder {
         self.take_trailers(section, head_bytes, fields).map(|_| ())
     }
 
+    /// How many of the bytes that come next are data whatever they are, and nothing but data.
+    #[must_use]
+    pub fn opaque(&self) -> u64 {
+        match self.state {
+            State::Length => self.remaining,
+            State::UntilClose => u64::MAX,
+            _ => 0,
+        }
+    }
+
+    /// Notes that data was passed on without being looked at: `count` bytes, of which no more than [`Self::opaque`] count.
+    pub fn skip(&mut self, count: u64) {
+        if self.state == State::Length {
+            self.remaining = self.remaining.saturating_sub(count);
+            if self.remaining == 0 {
+                self.state = State::Done;
+            }
+        }
+    }
+
     /// Whether the body has ended.
     #[must_use]
     pub fn is_done(&self) -> bool {

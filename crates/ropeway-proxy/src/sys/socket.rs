@@ -19,6 +19,8 @@ use rustix::net::{
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
+use super::pipe::Pipe;
+
 /// A connected socket, or one that is being connected.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -90,12 +92,26 @@ impl Socket {
         })
     }
 
+    /// Reads once into a pipe that is empty, at most `most` bytes. `Ok(0)` is the end of the stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        // The pipe takes a number of pieces, however long each is: that it took less than `most` says nothing.
+        self.poll_io(cx, Direction::Read, |fd| Ok((pipe.fill(fd, most)?, Left::Something)))
+    }
+
+    /// Writes once what is in a pipe, at most `most` bytes.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Write, |fd| {
+            let count = pipe.drain(fd, most)?;
+            Ok((count, Left::after(count, most)))
+        })
+    }
+
     /// Accepts a connection, on a socket that listens. The connection's own socket is non-blocking.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
         self.poll_io(cx, Direction::Read, |fd| {
             let (stream, peer) = acceptfrom_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
             let peer = peer.ok_or(Errno::CONNABORTED)?;
-            Ok(((stream, peer.try_into()?), Left::in_queue(fd)))
+            Ok(((stream, peer.try_into()?), Left::to_read(fd)))
         })
     }
 
@@ -123,6 +139,17 @@ impl Socket {
     /// Whether the event loop has not heard from the peer since the last read. No system call.
     pub fn is_quiet(&self) -> bool {
         self.watch.as_ref().is_none_or(|watch| watch.try_io(Interest::READABLE, |_| Ok(())).is_err())
+    }
+
+    /// Asks the kernel whether the peer has said more than was read, where that is not known.
+    pub fn settle(&self) {
+        let Some(watch) = &self.watch else { return };
+        let mut noop = Context::from_waker(std::task::Waker::noop());
+        if let Poll::Ready(Ok(mut guard)) = watch.poll_read_ready(&mut noop)
+            && Left::to_read(self.fd.as_fd()) == Left::Nothing
+        {
+            guard.clear_ready();
+        }
     }
 
     /// Tries `operation` whenever the socket is ready for it.
@@ -185,10 +212,10 @@ impl Left {
         if count > 0 && count < most { Self::Nothing } else { Self::Something }
     }
 
-    /// Whether more connections wait to be accepted. Asking costs a quarter of an accept4(2) in vain, which makes a
-    /// socket and a file before it looks.
-    fn in_queue(listening: BorrowedFd<'_>) -> Self {
-        let mut ask = [PollFd::from_borrowed_fd(listening, PollFlags::IN)];
+    /// Whether a call would find anything: bytes, their end, or connections to accept. Asking costs a quarter of an
+    /// accept4(2) in vain, which makes a socket and a file before it looks.
+    fn to_read(fd: BorrowedFd<'_>) -> Self {
+        let mut ask = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
         let nobody = poll(&mut ask, Some(&Timespec::default())) == Ok(0);
         if nobody { Self::Nothing } else { Self::Something }
     }

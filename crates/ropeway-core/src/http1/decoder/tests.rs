@@ -47,6 +47,31 @@ fn a_declared_length_ends_exactly() {
     assert!(decoder.is_done() && decoder.remaining() == Some(0));
 }
 
+/// What is passed on unseen counts like what was seen, and none of the next message is among it.
+#[test]
+fn only_bytes_that_must_be_data_are_opaque() {
+    let limits = BodyLimits::default();
+    let mut length = BodyDecoder::new(BodyFraming::Length(10), &limits);
+    let _ = length.decode(b"hel").unwrap();
+    assert_eq!(length.opaque(), 7);
+    length.skip(5);
+    assert_eq!((length.opaque(), length.is_done()), (2, false));
+    assert_eq!(length.decode(b"lo, next"), Ok(Decoded { consumed: 2, data: b"lo", end: true }));
+    assert_eq!(length.opaque(), 0);
+    let mut skipped = BodyDecoder::new(BodyFraming::Length(10), &limits);
+    skipped.skip(10);
+    assert!(skipped.is_done());
+    let mut until_close = BodyDecoder::new(BodyFraming::UntilClose, &limits);
+    until_close.skip(u64::MAX);
+    assert_eq!((until_close.opaque(), until_close.is_done()), (u64::MAX, false));
+    for framing in [BodyFraming::None, BodyFraming::Chunked] {
+        let mut decoder = BodyDecoder::new(framing, &limits);
+        assert_eq!(decoder.opaque(), 0);
+        let _ = decoder.decode(b"5\r\nhe");
+        assert_eq!(decoder.opaque(), 0, "chunks are framing, too");
+    }
+}
+
 #[test]
 fn no_body_is_done_at_once() {
     for framing in [BodyFraming::None, BodyFraming::Length(0)] {

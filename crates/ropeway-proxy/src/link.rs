@@ -186,6 +186,13 @@ impl Link {
         Ok(())
     }
 
+    /// Says that the end of the stream follows at once on what is sent next. Their last bytes leave together.
+    pub fn close_next(&mut self) {
+        if let Transport::Socket(socket, _) = &mut self.transport {
+            socket.close_next();
+        }
+    }
+
     /// Says that nothing follows what was sent so far but these trailers. Only a stream marks that; elsewhere the body
     /// did it.
     ///
@@ -355,6 +362,7 @@ impl Link {
         if let Transport::Socket(socket, Some(session)) = &mut self.transport
             && self.outbox.is_empty()
         {
+            socket.close_next();
             // A peer that is gone need not be told.
             session.close(|alert| drop(socket.poll_write(cx, alert, &[])));
         }

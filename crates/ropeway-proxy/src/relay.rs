@@ -33,6 +33,8 @@ pub(crate) struct Pump {
     /// What becomes of the content in between; only of gRPC-Web.
     translation: Option<Box<Translation>>,
     done: bool,
+    /// Its sink is closed as soon as it is done.
+    last: bool,
     /// Nobody knows any more where in the source the body is.
     failed: bool,
     /// Bytes were taken from the source.
@@ -99,6 +101,7 @@ impl Pump {
             verbatim,
             translation: None,
             done: matches!(source, BodyFraming::None | BodyFraming::Length(0)),
+            last: false,
             failed: false,
             begun: false,
             kept: None,
@@ -120,6 +123,11 @@ impl Pump {
     /// Keeps what is taken from the source, so that the body can be sent once more.
     pub fn keeping(self, keeps: bool) -> Self {
         Self { kept: keeps.then(Vec::new), ..self }
+    }
+
+    /// Says whether the sink is closed as soon as the body is over.
+    pub fn followed_by_close(self, last: bool) -> Self {
+        Self { last, ..self }
     }
 
     /// Changes the content on its way.
@@ -303,7 +311,7 @@ impl Pump {
         let trailers = from.take_trailers();
         self.kept = self.kept.take().filter(|_| trailers.is_none());
         self.end_of_stream(trailers.as_deref(), output)?;
-        to.send(cx, output, &[], &worker.buffers).map_err(PumpError::Sink)?;
+        self.send(cx, output, &[], to, &worker.buffers)?;
         self.finish(to)
     }
 
@@ -338,7 +346,7 @@ impl Pump {
             if !output.is_empty() && data.len() <= COPIED {
                 output.extend_from_slice(std::mem::take(&mut data));
             }
-            to.send(cx, output, data, pool).map_err(PumpError::Sink)?;
+            self.send(cx, output, data, to, pool)?;
             self.finish(to)?;
             if input.len() >= MUCH {
                 self.appetite = appetite_for(to);
@@ -347,10 +355,25 @@ impl Pump {
         }
         let used = self.encode(input, output)?;
         if !output.is_empty() {
-            to.send(cx, output, &[], pool).map_err(PumpError::Sink)?;
+            self.send(cx, output, &[], to, pool)?;
         }
         self.finish(to)?;
         Ok(used)
+    }
+
+    /// Sends bytes of the body, the last ones if it is done.
+    fn send(
+        &self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+        to: &mut Link,
+        pool: &BufferPool,
+    ) -> Result<(), PumpError> {
+        if self.done && self.last {
+            to.close_next();
+        }
+        to.send(cx, head, body, pool).map_err(PumpError::Sink)
     }
 
     /// Lets the sink mark the end of the body, once there is one.

@@ -69,6 +69,9 @@ pub(super) fn failed(
             Manner { json: prefers_json(&request.head), https: client.arrival.https, close },
         ),
     }
+    if close {
+        client.link.close_next();
+    }
     let sent = client.link.send(cx, &response, &[], &worker.buffers);
     match sent.and_then(|()| client.link.finish(None)) {
         Ok(()) => Step::Answer,

@@ -289,9 +289,15 @@ fn pass_on(
     }
     output.extend_from_slice(b"\r\n");
     let translation = translation.map(|(translation, _)| translation);
-    exchange.download = Pump::new(source, sink, &client.listener.body_limits).translated_by(translation);
+    let closes = whole_request_sent && !exchange.keep_client;
+    exchange.download = Pump::new(source, sink, &client.listener.body_limits)
+        .followed_by_close(closes)
+        .translated_by(translation);
     if exchange.download.is_done() {
         exchange.committed = true;
+        if closes {
+            client.link.close_next();
+        }
         send(cx, client, output, &passage.worker.buffers)?;
         let finished = exchange.download.finish(&mut client.link);
         return finished.map(|()| 0).map_err(|error| Failure::while_relaying(&error));

@@ -28,6 +28,7 @@ pub(crate) struct Socket {
     watch: Option<AsyncFd<RawFd>>,
     fd: OwnedFd,
     was_read: bool,
+    closes_next: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ enum Left {
 impl Socket {
     /// `fd` must be non-blocking.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { watch: None, fd, was_read: false }
+        Self { watch: None, fd, was_read: false, closes_next: false }
     }
 
     /// A socket that the event loop knows from the beginning. `fd` must be non-blocking.
@@ -76,16 +77,23 @@ impl Socket {
         })
     }
 
+    /// Once what is written from now on is written, the stream ends, and that at once. So the last bytes can wait for the
+    /// end and leave in one segment with it.
+    pub fn close_next(&mut self) {
+        self.closes_next = true;
+    }
+
     /// Writes once, `head` before `body`.
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
         let most = head.len() + body.len();
+        let flags = if self.closes_next { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         self.poll_io(cx, Direction::Write, |fd| {
             let count = match (head, body) {
-                (bytes, []) | ([], bytes) => send(fd, bytes, SendFlags::NOSIGNAL),
+                (bytes, []) | ([], bytes) => send(fd, bytes, flags),
                 (head, body) => {
                     let parts = [IoSlice::new(head), IoSlice::new(body)];
-                    sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+                    sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), flags)
                 }
             }?;
             Ok((count, Left::after(count, most)))

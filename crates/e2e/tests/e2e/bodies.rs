@@ -228,23 +228,25 @@ fn a_response_that_ends_by_closing_is_whole_for_the_client() {
 
 #[test]
 fn a_response_streams_while_the_origin_still_makes_it() {
-    let gate = Gate::new();
-    let door = gate.clone();
-    let lab = Lab::new()
-        .origin(Origin::scripted(move |peer| {
-            let _ = peer.request();
-            peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
-            door.wait();
-            peer.send("6\r\nsecond\r\n0\r\n\r\n");
-        }))
-        .start();
-    let mut connection = lab.connect();
-    connection.send_get("/");
-    let _ = connection.receive_head().expect(200);
-    let first = connection.wire.until(b"first\r\n").unwrap();
-    assert!(first.is_some(), "the first chunk comes while the second does not exist");
-    gate.open();
-    assert!(connection.wire.until(b"second\r\n0\r\n\r\n").unwrap().is_some());
+    for connection_field in ["", "Connection: close\r\n"] {
+        let gate = Gate::new();
+        let door = gate.clone();
+        let lab = Lab::new()
+            .origin(Origin::scripted(move |peer| {
+                let _ = peer.request();
+                peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+                door.wait();
+                peer.send("6\r\nsecond\r\n0\r\n\r\n");
+            }))
+            .start();
+        let mut connection = lab.connect();
+        connection.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{connection_field}\r\n"));
+        let _ = connection.receive_head().expect(200);
+        let first = connection.wire.until(b"first\r\n").unwrap();
+        assert!(first.is_some(), "the first chunk comes while the second does not exist");
+        gate.open();
+        assert!(connection.wire.until(b"second\r\n0\r\n\r\n").unwrap().is_some());
+    }
 }
 
 #[test]

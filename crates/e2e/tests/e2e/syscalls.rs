@@ -78,6 +78,48 @@ fn moved(call: &Call) -> usize {
     result.trim().parse().unwrap_or(0) / share
 }
 
+/// What came last may wait for the end of the connection only where that follows at once.
+fn expect_the_end_with_the_last_bytes(origin: Origin, request: &str, closing: &[&str]) {
+    let lab = Lab::new().origin(origin).workers(1).start();
+    let worker = busiest_thread(&lab, &mut lab.connect());
+    let trace = Trace::attach(worker, &["-e", "trace=network,desc,read,write"]);
+    let before = trace.calls().len();
+    for _ in 0..3 {
+        let mut connection = lab.connect();
+        connection.send(request);
+        let _ = connection.receive();
+        connection.expect_end();
+    }
+    let calls = trace.detach().split_off(before);
+    let last = |call: &&Call| call.text.contains("MSG_MORE");
+    assert_eq!(calls.iter().filter(last).count(), 3, "one write for each response");
+    let mut held = false;
+    for call in calls {
+        assert!(!held || !WAITS.contains(&call.name.as_str()), "bytes are held back: {call:?}");
+        held = (held || last(&&call)) && !closing.contains(&call.name.as_str());
+    }
+    assert!(!held);
+}
+
+#[test]
+fn the_last_bytes_of_a_response_leave_with_the_end_of_its_connection() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for response in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let origin = Origin::answering(move |_| response.into());
+        expect_the_end_with_the_last_bytes(origin, request, &["close"]);
+    }
+}
+
+#[test]
+fn the_last_bytes_of_an_error_leave_with_the_end_of_its_connection() {
+    let malformed = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    expect_the_end_with_the_last_bytes(Origin::saying("x"), malformed, &["shutdown"]);
+}
+
 /// What nobody has to look at stays in the kernel.
 #[test]
 fn a_long_body_is_not_copied() {

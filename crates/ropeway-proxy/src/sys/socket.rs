@@ -87,7 +87,8 @@ impl Socket {
     #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
         let most = head.len() + body.len();
-        let flags = if self.closes_next { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let flags =
+            if self.closes_next { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         self.poll_io(cx, Direction::Write, |fd| {
             let count = match (head, body) {
                 (bytes, []) | ([], bytes) => send(fd, bytes, flags),

@@ -293,16 +293,28 @@ fn pass_on(
     exchange.download = Pump::new(source, sink, &client.listener.body_limits)
         .followed_by_close(closes)
         .translated_by(translation);
+    if closes && exchange.download.is_done() {
+        client.link.close_next();
+    }
+    send_first(cx, client, exchange, body, output, &passage.worker.buffers)
+}
+
+/// Sends a response head that was serialised, and what is there of its body. Returns how much of the body was used.
+fn send_first(
+    cx: &mut Context<'_>,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    body: &[u8],
+    output: &mut Vec<u8>,
+    buffers: &BufferPool,
+) -> Result<usize, Failure> {
     if exchange.download.is_done() {
         exchange.committed = true;
-        if closes {
-            client.link.close_next();
-        }
-        send(cx, client, output, &passage.worker.buffers)?;
+        send(cx, client, output, buffers)?;
         let finished = exchange.download.finish(&mut client.link);
         return finished.map(|()| 0).map_err(|error| Failure::while_relaying(&error));
     }
-    let sent = exchange.download.forward(cx, body, output, &mut client.link, &passage.worker.buffers);
+    let sent = exchange.download.forward(cx, body, output, &mut client.link, buffers);
     // A body that is malformed from its first piece on is found out before anything is sent.
     exchange.committed = !matches!(sent, Err(PumpError::Malformed(_)));
     sent.map_err(|error| Failure::while_relaying(&error))

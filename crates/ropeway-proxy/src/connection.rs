@@ -280,8 +280,10 @@ pub(crate) fn serve(worker: Rc<Worker>, mut client: Client) -> impl Future<Outpu
         } else {
             serve_requests(&worker, &mut client).await
         };
-        if after == After::Linger {
-            linger(&worker, &mut client).await;
+        match after {
+            After::Linger => linger(&worker, &mut client).await,
+            After::Part => part(&worker, &mut client).await,
+            After::Keep | After::Close => {}
         }
         poll_fn(|cx| {
             client.link.announce_end(cx);
@@ -535,12 +537,27 @@ impl Farewell {
     }
 }
 
+/// Closes at once if the client has said nothing since its last request, as one that asked for the close should. Otherwise
+/// the close would be a reset.
+async fn part(worker: &Worker, client: &mut Client) {
+    if poll_fn(|cx| Poll::Ready(client.link.shutdown_write(cx))).await.is_ok()
+        && client.link.left_to_read() > 0
+    {
+        hear_out(worker, client).await;
+    }
+}
+
 /// Closes in a way that lets the client read the response: our side ends first, and what the client still sends is
 /// dropped for a while. Closing with unread bytes would send a reset, which can destroy the response on its way.
 pub(crate) async fn linger(worker: &Worker, client: &mut Client) {
     if poll_fn(|cx| Poll::Ready(client.link.shutdown_write(cx))).await.is_err() {
         return;
     }
+    hear_out(worker, client).await;
+}
+
+/// Drops what the client still sends.
+async fn hear_out(worker: &Worker, client: &mut Client) {
     let mut farewell = Farewell::new(client, &client.link);
     let mut budget = LINGER_BYTES;
     poll_fn(|cx| {

@@ -52,6 +52,8 @@ pub(crate) enum After {
     Keep,
     /// It is closed; the client is done with it.
     Close,
+    /// It is closed as the client has asked for.
+    Part,
     /// It is closed once the client has had time to read the response.
     Linger,
 }

@@ -145,15 +145,15 @@ impl Link {
         is_plain(self) && is_plain(to)
     }
 
-    /// Like [`Self::poll_read`], into a pipe that is empty. Only where [`Self::can_splice_to`] allows it.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
-        let poll = match &mut self.transport {
-            Transport::Socket(socket, None) => socket.poll_fill(cx, pipe, most),
-            _ => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+    /// Moves bytes into a pipe that is empty, at most `most`. 0 where there are none now, for whatever reason: a read finds
+    /// out. Only where [`Self::can_splice_to`] allows it.
+    pub fn fill(&mut self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        let count = match &mut self.transport {
+            Transport::Socket(socket, None) => socket.fill(pipe, most)?,
+            _ => return Err(io::ErrorKind::Unsupported.into()),
         };
-        let count = ready!(poll)?;
         self.received += count as u64;
-        Poll::Ready(Ok(count))
+        Ok(count)
     }
 
     /// Like [`Self::send`], of the `count` bytes in a pipe. It is empty afterwards, unless there was an error: what waits

@@ -244,12 +244,13 @@ impl Pump {
                 come_back(cx);
                 return self.wait(Waiting::Nothing, worker);
             }
-            let moved = if self.splices(from, to) {
-                self.poll_splice(cx, worker, from, to)
-            } else {
-                self.poll_copy(cx, worker, from, to)
+            let count = match self.splice(cx, worker, from, to)? {
+                0 => match self.poll_copy(cx, worker, from, to)? {
+                    Poll::Pending => return self.wait(Waiting::Source, worker),
+                    Poll::Ready(count) => count,
+                },
+                count => count,
             };
-            let Poll::Ready(count) = moved? else { return self.wait(Waiting::Source, worker) };
             passed += count;
             self.settle(worker);
         }

@@ -135,6 +135,26 @@ mod long {
         assert_eq!(lab.origin(1).connections(), 3, "a connection with more to say is not used again");
     }
 
+    /// Out-of-band data is not content, and stops splice(2) as an end of the stream does.
+    #[test]
+    fn out_of_band_data_ends_nothing() {
+        for announcement in [announced(LONG), "HTTP/1.1 200 OK\r\n\r\n".to_owned()] {
+            let lab = Lab::new()
+                .origin(Origin::scripted(move |peer| {
+                    let _ = peer.request();
+                    peer.send(&announcement);
+                    peer.send(&noise(LONG)[..LONG / 2]);
+                    let socket = socket2::SockRef::from(peer.wire.stream());
+                    assert_eq!(socket.send_out_of_band(b"!").unwrap(), 1);
+                    peer.send(&noise(LONG)[LONG / 2..]);
+                }))
+                .start();
+            let mut connection = lab.connect();
+            connection.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+            assert!(connection.receive().expect(200).body.data == noise(LONG));
+        }
+    }
+
     #[test]
     fn a_response_that_breaks_off_is_cut_off_for_the_client_too() {
         let lab = Lab::new()

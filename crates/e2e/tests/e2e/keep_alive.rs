@@ -1,6 +1,6 @@
 //! Persistent connections on both sides, pipelining, and HTTP/1.0 (RFC 9112 section 9).
 
-use ropeway_e2e::{Lab, Origin, Request, reply};
+use ropeway_e2e::{Gate, Lab, Origin, Request, reply};
 
 fn echo_target() -> Origin {
     Origin::answering(|request: &Request| reply(200, &[], &request.target))
@@ -88,6 +88,31 @@ fn a_client_that_asks_for_close_gets_it() {
     connection.expect_end();
     assert_eq!(lab.answers(1), ["1"]);
     assert_eq!(lab.origin(1).connections(), 1, "the connection to the origin is not the client's to close");
+}
+
+/// Closing a socket in which something is unread resets the connection, and the response may be lost.
+#[test]
+fn a_client_that_asks_for_close_and_says_more_gets_its_response() {
+    for (version, field) in [("1.1", "Connection: close\r\n"), ("1.0", "")] {
+        for length in [5, 100_000, 3_000_000] {
+            let gate = Gate::new();
+            let door = gate.clone();
+            let origin = Origin::answering(move |_| {
+                door.wait();
+                reply(200, &[], &"x".repeat(length))
+            });
+            let lab = Lab::new().origin(origin).start();
+            let mut connection = lab.connect();
+            let request = format!("POST / HTTP/{version}\r\nHost: a\r\nContent-Length: 3\r\n{field}\r\nabc");
+            connection.send(request);
+            lab.origin(1).wait_for_requests(1);
+            connection.send("\r\nGET /more HTTP/1.1\r\nHost: a\r\n\r\n");
+            gate.open();
+            assert_eq!(connection.receive().expect(200).body.data.len(), length);
+            connection.expect_end();
+            assert_eq!(lab.origin(1).count(), 1, "nothing follows what was said to be the last");
+        }
+    }
 }
 
 #[test]

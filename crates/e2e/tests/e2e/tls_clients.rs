@@ -252,22 +252,36 @@ fn an_idle_connection_ends_with_close_notify() {
 
 #[test]
 fn a_client_that_announced_its_end_still_gets_its_answer() {
+    for connection_field in ["", "Connection: close\r\n"] {
+        let site = Site::new();
+        let gate = Gate::new();
+        let door = gate.clone();
+        let lab = site
+            .lab("")
+            .origin(Origin::answering(move |_| {
+                door.wait();
+                reply(200, &[], "late")
+            }))
+            .start();
+        let mut connection = site.client(&lab).connect();
+        connection.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n{connection_field}\r\n"));
+        lab.origin(1).wait_for_requests(1);
+        connection.wire.send_close_notify();
+        gate.open();
+        let _ = connection.receive().expect(200).expect_body("late");
+        connection.expect_end();
+    }
+}
+
+/// A client that is told to speak HTTP/1.0 may ask for nothing else.
+#[test]
+fn a_client_that_asks_for_http_1_0_is_served() {
     let site = Site::new();
-    let gate = Gate::new();
-    let door = gate.clone();
-    let lab = site
-        .lab("")
-        .origin(Origin::answering(move |_| {
-            door.wait();
-            reply(200, &[], "late")
-        }))
-        .start();
-    let mut connection = site.client(&lab).connect();
-    connection.send_get("/").wire.send_close_notify();
-    lab.origin(1).wait_for_requests(1);
-    gate.open();
-    let _ = connection.receive().expect(200).expect_body("late");
-    connection.expect_end();
+    let lab = site.lab("").origins(1).start();
+    let config = ClientSide::trusting(&site.authority).alpn(&["http/1.0"]).config();
+    let mut connection = lab.client().tls(&config, HOST).connect();
+    connection.send(format!("GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\n"));
+    let _ = connection.receive().expect(200).expect_body("1");
 }
 
 #[test]

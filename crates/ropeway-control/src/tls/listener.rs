@@ -205,7 +205,7 @@ fn of_host<'a>(
 /// RFC 7301; what comes first is preferred.
 fn alpn(http2: bool) -> Vec<Vec<u8>> {
     let h2 = http2.then(|| b"h2".to_vec());
-    h2.into_iter().chain([b"http/1.1".to_vec()]).collect()
+    h2.into_iter().chain([b"http/1.1".to_vec(), b"http/1.0".to_vec()]).collect()
 }
 
 fn source(files: &CertificateFiles, acme: Option<&schema::Acme>) -> CertificateSource {

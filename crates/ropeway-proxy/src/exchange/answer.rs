@@ -21,8 +21,7 @@ pub(super) fn after_response(exchange: &Exchange) -> After {
     let upload_over = exchange.upload.is_done() && !exchange.upload_broken;
     match (exchange.keep_client, upload_over) {
         (true, true) => After::Keep,
-        // The client asked for the close, so it sends nothing that a reset could overtake.
-        (false, true) if !exchange.request.keep_alive() => After::Close,
+        (false, true) if !exchange.request.keep_alive() => After::Part,
         _ => After::Linger,
     }
 }

@@ -1,7 +1,7 @@
 //! Long bodies that nobody has to look at stay in the kernel.
 
 use std::io::{self, ErrorKind};
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 
 use super::{MUCH, Pump, PumpError, appetite_for};
 use crate::buffers::{PIECE_READ, Scratch};
@@ -14,42 +14,31 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl Pump {
-    /// Whether the next bytes can be moved without being looked at, and are so many that it is worth while.
-    pub(super) fn splices(&self, from: &Link, to: &Link) -> bool {
-        self.appetite > PIECE_READ
-            && self.verbatim
-            && self.kept.is_none()
-            && self.decoder.opaque() >= PIECE_READ as u64
-            && from.can_splice_to(to)
-    }
-
-    /// Moves bytes from socket to socket, of which none can belong to the next message; how many it was.
-    pub(super) fn poll_splice(
+    /// Moves bytes from socket to socket, of which none can belong to the next message. 0 where they had better be read:
+    /// because there are too few or none, and at the end of the stream, which looks the same as a mark that out-of-band data
+    /// has left.
+    pub(super) fn splice(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
         from: &mut Link,
         to: &mut Link,
-    ) -> Poll<Result<usize, PumpError>> {
-        let mut scratch = worker.scratch.borrow_mut();
-        let Scratch { input, output, pipe, .. } = &mut *scratch;
-        let Some(open) = pipe.get() else {
-            drop(scratch);
-            return self.poll_copy(cx, worker, from, to);
-        };
+    ) -> Result<usize, PumpError> {
+        if !self.splices(from, to) {
+            return Ok(0);
+        }
+        let Scratch { input, pipe, .. } = &mut *worker.scratch.borrow_mut();
+        let Some(open) = pipe.get() else { return Ok(0) };
         let most = usize::try_from(self.decoder.opaque()).unwrap_or(usize::MAX).min(self.appetite);
-        let count = match ready!(from.poll_fill(cx, open, most)) {
+        let count = match from.fill(open, most) {
             Err(error) if is_refusal(&error) => {
                 pipe.forgo();
-                drop(scratch);
-                return self.poll_copy(cx, worker, from, to);
+                return Ok(0);
             }
             filled => filled.map_err(PumpError::Source)?,
         };
         if count == 0 {
-            output.clear();
-            self.pass_end(cx, worker, from, to, output)?;
-            return Poll::Ready(Ok(0));
+            return Ok(0);
         }
         self.begun = true;
         self.decoder.skip(count as u64);
@@ -68,6 +57,16 @@ impl Pump {
         if count >= MUCH {
             self.appetite = appetite_for(to);
         }
-        Poll::Ready(Ok(count))
+        Ok(count)
+    }
+
+    /// Whether the next bytes can be moved without being looked at, and seem to be so many that it is worth while.
+    fn splices(&self, from: &Link, to: &Link) -> bool {
+        self.appetite > PIECE_READ
+            && self.verbatim
+            && self.kept.is_none()
+            && self.decoder.opaque() >= PIECE_READ as u64
+            && from.can_splice_to(to)
+            && !from.is_quiet()
     }
 }

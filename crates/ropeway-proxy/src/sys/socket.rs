@@ -101,10 +101,13 @@ impl Socket {
         })
     }
 
-    /// Reads once into a pipe that is empty, at most `most` bytes. `Ok(0)` is the end of the stream.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
-        // The pipe takes a number of pieces, however long each is: that it took less than `most` says nothing.
-        self.poll_io(cx, Direction::Read, |fd| Ok((pipe.fill(fd, most)?, Left::Something)))
+    /// Moves bytes into a pipe that is empty, at most `most`. 0 where there are none now, for whatever reason: a read finds
+    /// out.
+    pub fn fill(&self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        match retry_on_intr(|| pipe.fill(self.fd.as_fd(), most)) {
+            Err(Errno::AGAIN) => Ok(0),
+            filled => Ok(filled?),
+        }
     }
 
     /// Writes once what is in a pipe, at most `most` bytes.

@@ -214,15 +214,16 @@ impl Client {
     }
 
     /// When a client has been idle for too long: mostly at `due`, which is `idle_ms` from when that began, but earlier
-    /// where others wait for its place.
+    /// where others wait for its place, and during a drain.
     #[inline]
     pub fn idle_due(&self, due: u64, idle_ms: u64) -> u64 {
-        due.saturating_sub(idle_ms.saturating_sub(self.worker.idle_ms(&self.listener, idle_ms)))
+        let due = due.saturating_sub(idle_ms.saturating_sub(self.worker.idle_ms(&self.listener, idle_ms)));
+        due.min(self.worker.idle_close_at().unwrap_or(u64::MAX))
     }
 
     /// Counts an idle client that makes room for others: before `due`.
     pub fn count_made_room(&self, due: u64) {
-        if self.slot.has_passed(due) {
+        if self.slot.has_passed(due) || self.worker.is_draining() {
             return;
         }
         self.worker.crowding.note_gone(1);
@@ -484,7 +485,6 @@ impl Receiving {
             if client.slot.has_passed(due) {
                 client.count_made_room(self.due);
             }
-            due = due.min(worker.idle_close_at().unwrap_or(u64::MAX));
         }
         if !client.slot.has_passed(due) && !worker.must_abort() {
             client.slot.arm(due);

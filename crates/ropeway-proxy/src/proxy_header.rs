@@ -33,14 +33,16 @@ pub(crate) async fn read(
     poll_fn(|cx| {
         let poll = poll_header(cx, worker, client);
         if poll.is_pending() {
-            if worker.must_abort() {
+            // One that has said nothing is idle.
+            let idle_due = worker.idle_close_at().filter(|_| client.link.inbox.is_empty());
+            if worker.must_abort() || idle_due.is_some_and(|due| client.slot.has_passed(due)) {
                 return Poll::Ready(Err(EndReason::BadProxyHeader));
             }
             if client.slot.has_passed(due) {
                 complain(worker, client, "it did not come in time");
                 return Poll::Ready(Err(EndReason::BadProxyHeader));
             }
-            client.slot.arm(due);
+            client.slot.arm(due.min(idle_due.unwrap_or(u64::MAX)));
         }
         poll
     })

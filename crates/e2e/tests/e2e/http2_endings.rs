@@ -1,12 +1,14 @@
 //! How connections of HTTP/2 clients end: nothing that was promised is lost (RFC 9113 section 6.8).
 
 use ropeway_e2e::h2::frame::{Frame, code::*, ping};
-use ropeway_e2e::h2::rules::lab;
+use ropeway_e2e::h2::rules::{holding_origin, lab};
 use ropeway_e2e::h2::{Block, Connection};
-use ropeway_e2e::{Origin, Running, eventually, reply};
+use ropeway_e2e::lab::file;
+use ropeway_e2e::{Lab, Origin, Running, eventually, reply};
 use rustix::process::Signal;
 
 const HTTP2: &str = "http2 = { prior_knowledge = true }";
+const LOG: &str = "[log.access]\nformat = \"json\"\noutput = \"@dir/access.log\"\n";
 
 /// An origin that answers `/N` with N bytes.
 fn sized() -> Origin {
@@ -54,6 +56,25 @@ fn a_drain_waits_for_what_a_client_has_not_read() {
     }
     slow.expect_goaway(&[NO_ERROR]);
     assert!(lab.proxy.wait().success());
+}
+
+#[test]
+fn whoever_still_waits_when_the_drain_is_over_is_told_so() {
+    let config = file(HTTP2, "", "") + "[shutdown]\ndrain_timeout = \"300ms\"\n" + LOG;
+    let mut lab = Lab::new().origin(holding_origin()).config(&config).start();
+    let mut connection = Connection::open(&lab.client());
+    let request = connection.start(Block::get("/held"));
+    let call = Block::post("/held").field("content-type", "application/grpc").field("te", "trailers");
+    let call = connection.start(call);
+    lab.origin(1).wait_for_requests(2);
+    lab.proxy.signal(Signal::TERM);
+    let _ = connection.response(request).expect(503);
+    let response = connection.response(call).expect(200);
+    assert_eq!(response.field("grpc-status").as_deref(), Some("14"), "UNAVAILABLE");
+    connection.expect_goaway(&[NO_ERROR]);
+    let _ = lab.proxy.wait();
+    let log = std::fs::read_to_string(lab.file("access.log")).unwrap();
+    assert_eq!(log.matches("\"reason\":\"shutdown\"").count(), 2, "{log}");
 }
 
 /// What the client says while it reads must not reset the connection that it reads from.

@@ -1,5 +1,7 @@
 //! SIGTERM: not ready any more, no new connections, and what is under way is finished.
 
+use ropeway_e2e::lab::file;
+use ropeway_e2e::tls_site::Site;
 use ropeway_e2e::{Gate, Lab, Load, Origin, Running, eventually, reply};
 use rustix::process::Signal;
 
@@ -64,10 +66,29 @@ fn idle_connections_do_not_hold_up_the_end() {
     silent.expect_gone();
 }
 
+/// Who has never said anything is idle, however long it may say nothing at other times.
+#[test]
+fn silent_connections_do_not_hold_up_the_end() {
+    let site = Site::new();
+    let timeouts = "timeout.head = \"1h\"\n";
+    for listener in [
+        "http2 = { prior_knowledge = true }\n",
+        "tls = { certificates = [{ cert = \"site.pem\", key = \"site.key\" }], handshake_timeout = \"5m\" }\n",
+        "proxy_protocol = { trusted = [\"127.0.0.1\"], timeout = \"1m\" }\n",
+    ] {
+        let config = file(&format!("{timeouts}{listener}"), "", "") + "[shutdown]\ndrain_timeout = \"1h\"\n";
+        let mut lab = Lab::new().origins(1).config(&config).identity("site", &site.identity).start();
+        let mut silent = lab.connect();
+        lab.proxy.signal(Signal::TERM);
+        assert!(lab.proxy.wait().success());
+        silent.expect_gone();
+    }
+}
+
 #[test]
 fn the_deadline_ends_what_does_not_end_itself() {
     let gate = Gate::new();
-    let config = ropeway_e2e::lab::file("", "", "") + "[shutdown]\ndrain_timeout = \"300ms\"\n";
+    let config = file("", "", "") + "[shutdown]\ndrain_timeout = \"300ms\"\n";
     let mut lab = Lab::new().origin(slow(&gate)).config(&config).start();
     let mut connection = lab.connect();
     connection.send_get("/slow");

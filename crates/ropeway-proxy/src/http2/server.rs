@@ -53,9 +53,11 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http
     let transport = Transport::from_client(link, Rc::clone(worker), guard);
     let mut handshake = std::pin::pin!(builder(&limits).handshake(transport.clone()));
     let greeted = poll_fn(|cx| match handshake.as_mut().poll(cx) {
-        Poll::Pending if client.slot.has_passed(due) || worker.must_abort() => Poll::Ready(None),
-        Poll::Pending if transport.send(cx).is_err() => Poll::Ready(None),
         Poll::Pending => {
+            let due = client.idle_due(due, client.listener.timeouts.head_ms);
+            if client.slot.has_passed(due) || worker.must_abort() || transport.send(cx).is_err() {
+                return Poll::Ready(None);
+            }
             client.slot.arm(due);
             Poll::Pending
         }
@@ -122,9 +124,6 @@ struct Served {
 impl Served {
     fn poll(&mut self, cx: &mut Context<'_>, worker: &Rc<Worker>, client: &mut Client) -> Poll<After> {
         loop {
-            if worker.must_abort() {
-                return Poll::Ready(After::Close);
-            }
             let accepted = self.connection.poll_accept(cx);
             if !matches!(accepted, Poll::Ready(Some(Ok(_)))) {
                 while let Some(reason) = self.transport.take_refused(accepted.is_ready()) {
@@ -142,7 +141,7 @@ impl Served {
                 }
                 Poll::Ready(None) => return Poll::Ready(After::Linger),
                 Poll::Pending if self.must_end(worker, client) => {}
-                Poll::Pending => return self.wait(cx, client),
+                Poll::Pending => return self.wait(cx, worker, client),
             }
         }
     }
@@ -197,10 +196,15 @@ impl Served {
         Some(self.transport.unfinished_since_ms()?.saturating_add(client.listener.timeouts.head_ms))
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>, client: &Client) -> Poll<After> {
+    fn wait(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &Client) -> Poll<After> {
         let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.is_alive(client.slot.now_ms()));
         if !is_alive || self.transport.send(cx).is_err() {
             return Poll::Ready(After::Close);
+        }
+        // Each request is given up by itself, and its client told so.
+        let is_told = || self.transport.with_link(|link| link.outbox.is_empty());
+        if worker.must_abort() && self.quiet_since_ms.is_some() && is_told() {
+            return Poll::Ready(After::Linger);
         }
         let end = match &mut self.farewell {
             // Streams that are under way have deadlines of their own.

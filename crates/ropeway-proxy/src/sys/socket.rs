@@ -156,12 +156,11 @@ impl Socket {
     /// Asks the kernel whether the peer has said more than was read, where that is not known.
     pub fn settle(&self) {
         let Some(watch) = &self.watch else { return };
-        let mut noop = Context::from_waker(std::task::Waker::noop());
-        if let Poll::Ready(Ok(mut guard)) = watch.poll_read_ready(&mut noop)
-            && Left::to_read(self.fd.as_fd()) == Left::Nothing
-        {
-            guard.clear_ready();
-        }
+        // The event loop forgets that there was something once an operation would block.
+        let _ = watch.try_io(Interest::READABLE, |_| match Left::to_read(self.fd.as_fd()) {
+            Left::Nothing => Err(io::Error::from(io::ErrorKind::WouldBlock)),
+            Left::Something => Ok(()),
+        });
     }
 
     /// Tries `operation` whenever the socket is ready for it.

@@ -158,18 +158,14 @@ impl Keeper {
             return Ok(pause);
         }
         let began = seconds_since_1970();
-        let mut failures = Failures { count: before.count.saturating_add(1), last: began, error: None };
+        let failures = Failures { count: before.count.saturating_add(1), last: began, error: None };
         failures.write(&record).map_err(problem)?;
         let began_before = self.began.replace(began);
         let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order(old, lock)).await;
         let ordered =
             ordered.unwrap_or_else(|_| Err(OrderError::refused("the order was not complete in time")));
-        let pause = match &ordered {
-            Ok(()) => self.succeeded(),
-            Err(error) if error.is_free() => self.failed(error),
-            Err(error) => self.refused(error, failures.count),
-        };
-        failures = match ordered {
+        let count = failures.count;
+        let after = match &ordered {
             Ok(()) => Failures::default(),
             Err(error) if error.is_free() => {
                 self.began = began_before;
@@ -177,9 +173,14 @@ impl Keeper {
             }
             Err(error) => Failures { error: Some(error.to_string()), ..failures },
         };
-        // Otherwise the next order comes a little later than it could.
-        let _ = failures.write(&record);
-        Ok(pause)
+        // First the record, so that who hears of the outcome finds it there. If it cannot be written, the next order comes
+        // a little later than it could.
+        let _ = after.write(&record);
+        Ok(match &ordered {
+            Ok(()) => self.succeeded(),
+            Err(error) if error.is_free() => self.failed(error),
+            Err(error) => self.refused(error, count),
+        })
     }
 
     /// What is left of the pause after an order that another process placed in vain, or this one before it was started

@@ -504,7 +504,7 @@ impl Receiving {
 /// A request that was not understood, or did not arrive: nothing can follow it.
 pub(crate) fn refused(mut exchange: Box<Exchange>, end: End) -> Box<Exchange> {
     exchange.keep_client = false;
-    exchange.step = Step::Refuse(end);
+    (exchange.step, exchange.end) = (Step::Refuse, end);
     exchange
 }
 

@@ -79,8 +79,8 @@ pub(crate) enum Step {
     Tunnel,
     /// The request was answered by the server.
     Settle,
-    /// The request was refused or failed in this way.
-    Refuse(End),
+    /// The request was refused or failed, as [`Exchange::end`] says.
+    Refuse,
     /// Write out a response of our own.
     Answer,
     /// Count and log.
@@ -111,7 +111,7 @@ pub(crate) fn poll(
             Step::Relay => ready!(relay(cx, worker, client, exchange)),
             Step::Tunnel => Ok(ready!(tunnel(cx, worker, client, exchange))),
             Step::Settle => Ok(settle(worker, &view, exchange)),
-            Step::Refuse(end) => Ok(answer::failed(cx, worker, client, exchange, end)),
+            Step::Refuse => Ok(answer::failed(cx, worker, client, exchange)),
             Step::Answer => Ok(Step::Finish(ready!(answer::flush(cx, worker, client, exchange)))),
             Step::Finish(after) => {
                 finish(worker, &view, client, exchange, after);
@@ -407,7 +407,10 @@ fn after_failure(
 ) -> Step {
     let link = exchange.server.take();
     exchange.opening = None;
-    let Some(asked) = Asked::find(worker, view, exchange) else { return Step::Refuse(failure.end) };
+    let Some(asked) = Asked::find(worker, view, exchange) else {
+        exchange.end = failure.end;
+        return Step::Refuse;
+    };
     if let Some(link) = link {
         report::bytes(asked.counters, &link);
         if failure.kind == Some(FailureKind::Timeout) {
@@ -423,7 +426,8 @@ fn after_failure(
     report::attempt_failed(asked.counters, asked.upstream, asked.index, failure, worker.deadlines.now_ms());
     exchange.release_target();
     if !may_retry(worker, &asked, exchange, failure) {
-        return Step::Refuse(failure.end);
+        exchange.end = failure.end;
+        return Step::Refuse;
     }
     // A status that is tried again is an answer, and nothing to tell if there is no other.
     exchange.last_end =
@@ -449,7 +453,7 @@ pub(crate) fn note_refused(worker: &Worker, client: &mut Client, exchange: &mut 
 /// Counts and logs a request that has not begun, and does not, since its client is gone.
 pub(crate) fn note_gone(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: &mut Exchange) {
     let end = match exchange.step {
-        Step::Refuse(end) => end,
+        Step::Refuse => exchange.end,
         _ => Failure::client_gone(cx, client, Stage::Admit).end,
     };
     note_refused(worker, client, exchange, end);

@@ -49,7 +49,7 @@ choices! {
         Info = "info",
         /// What each part does.
         Debug = "debug",
-        /// Everything.
+        /// Every step of the libraries, too; a release build leaves those out, and says no more than with `debug`.
         Trace = "trace",
     }
 }

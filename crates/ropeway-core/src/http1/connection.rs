@@ -38,6 +38,12 @@ impl ConnectionOptions {
             return Ok(options);
         }
         let mut hop_by_hop = ALWAYS.into_iter().fold(0, |set, known| set | head.indexes_of(known));
+        if !head.is_repeated(Known::Connection)
+            && head.get(Known::Connection).is_none_or(|option| options.note(option))
+        {
+            head.set_hop_by_hop(hop_by_hop);
+            return Ok(options);
+        }
         let mut nominated = 0;
         for option in head.get_all(Known::Connection).flat_map(list_elements) {
             if !options.note(option) {
@@ -68,7 +74,7 @@ impl ConnectionOptions {
             10 => (&b"keep-alive"[..], &mut self.keep_alive),
             _ => return false,
         };
-        let found = option.eq_ignore_ascii_case(known.0);
+        let found = option == known.0 || option.eq_ignore_ascii_case(known.0);
         *known.1 |= found;
         found
     }

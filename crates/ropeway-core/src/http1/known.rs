@@ -14,7 +14,8 @@ macro_rules! known_names {
         }
 
         impl Known {
-            const ALL: &'static [Self] = &[Self::Other, $(Self::$variant,)*];
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[Self::Other, $(Self::$variant,)*];
 
             /// How many there are, `Other` included.
             pub(super) const COUNT: usize = Self::ALL.len();
@@ -76,33 +77,62 @@ known_names! {
 // A set of names fits one word.
 const _: () = assert!(Known::COUNT <= 64);
 
+/// The one of these names, all of one length, that a token is, compared by `same`.
+macro_rules! one_of {
+    ($token:expr, $same:ident: $($variant:ident),+) => {{
+        $(if $same::<{ Known::$variant.name().len() }>($token, const { Known::$variant.name() }) {
+            return Known::$variant;
+        })+
+        Known::Other
+    }};
+}
+
 impl Known {
     /// The meaning of a field name, which must be a token, in any case. In `X-...` names an underscore counts as a hyphen, because some
     /// servers read both alike: what removes `X-Forwarded-For` must not leave `X_Forwarded_For` behind.
+    ///
+    /// Lengths tell names apart better than any hash would.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Self {
         if matches!(name, [b'x' | b'X', ..]) {
             return Self::from_x_name(name);
         }
-        candidates(name.len()).iter().copied().find(|known| eq_token(name, known.name())).unwrap_or_default()
+        match name.len() {
+            2 => one_of!(name, is: Te),
+            3 => one_of!(name, is: Via, Age),
+            4 => one_of!(name, is: Host, Date, Vary),
+            5 => one_of!(name, is: Range),
+            6 => one_of!(name, is: Accept, Cookie, Server, Expect),
+            7 => one_of!(name, is: Trailer, Upgrade, Referer, Expires),
+            8 => one_of!(name, is: Location, Priority),
+            9 => one_of!(name, is: Forwarded),
+            10 => one_of!(name, is: Connection, UserAgent, KeepAlive, SetCookie),
+            11 => one_of!(name, is: RetryAfter),
+            12 => one_of!(name, is: ContentType),
+            13 => one_of!(name, is: CacheControl, Authorization, ContentRange),
+            14 => one_of!(name, is: ContentLength),
+            15 => one_of!(name, is: AcceptEncoding),
+            16 => one_of!(name, is: ContentEncoding, ProxyConnection, WwwAuthenticate),
+            17 => one_of!(name, is: TransferEncoding),
+            18 => one_of!(name, is: ProxyAuthenticate),
+            19 => one_of!(name, is: ProxyAuthorization),
+            _ => Self::Other,
+        }
     }
 
     fn from_x_name(name: &[u8]) -> Self {
-        let exact = [
-            Self::XForwardedFor,
-            Self::XForwardedProto,
-            Self::XForwardedHost,
-            Self::XForwardedPort,
-            Self::XRealIp,
-            Self::XRequestId,
-        ];
-        if let Some(known) = exact.into_iter().find(|known| eq_folded(name, known.name())) {
-            return known;
-        }
+        let exact = match name.len() {
+            9 => one_of!(name, is_folded: XRealIp),
+            12 => one_of!(name, is_folded: XRequestId),
+            15 => one_of!(name, is_folded: XForwardedFor),
+            16 => one_of!(name, is_folded: XForwardedHost, XForwardedPort),
+            17 => one_of!(name, is_folded: XForwardedProto),
+            _ => Self::Other,
+        };
         let prefix = Self::XForwardedOther.name();
         match name.get(..prefix.len()) {
-            Some(start) if eq_folded(start, prefix) => Self::XForwardedOther,
-            _ => Self::Other,
+            Some(start) if exact == Self::Other && eq_folded(start, prefix) => Self::XForwardedOther,
+            _ => exact,
         }
     }
 
@@ -120,17 +150,23 @@ impl Known {
     }
 }
 
-/// Whether a token is this name, which has letters in lower case and hyphens only, when case is ignored. Setting the
-/// bit of lower case in whole words is exact for tokens: no other character of theirs becomes a letter or a hyphen.
-fn eq_token(token: &[u8], name: &[u8]) -> bool {
-    let (tokens, token_rest) = token.as_chunks::<8>();
-    let (names, name_rest) = name.as_chunks::<8>();
-    tokens.len() == names.len()
-        && tokens.iter().zip(names).all(|(token, name)| {
-            u64::from_ne_bytes(*token) | 0x2020_2020_2020_2020 == u64::from_ne_bytes(*name)
-        })
-        && token_rest.len() == name_rest.len()
-        && token_rest.iter().zip(name_rest).all(|(&token, &name)| token | 0x20 == name)
+/// Whether a token is this name of `LEN` letters in lower case and hyphens, when case is ignored. All of it is looked at, in
+/// a few instructions. Setting the bit of lower case is exact: no other character of a token becomes a letter or a hyphen.
+#[inline(always)]
+fn is<const LEN: usize>(token: &[u8], name: &[u8]) -> bool {
+    differs::<LEN>(token, name, |byte| byte | 0x20) == Some(0)
+}
+
+/// The same where an underscore is a hyphen.
+#[inline(always)]
+fn is_folded<const LEN: usize>(token: &[u8], name: &[u8]) -> bool {
+    differs::<LEN>(token, name, |byte| if byte == b'_' { b'-' } else { byte | 0x20 }) == Some(0)
+}
+
+#[inline(always)]
+fn differs<const LEN: usize>(token: &[u8], name: &[u8], fold: impl Fn(u8) -> u8) -> Option<u8> {
+    let (token, name) = (token.first_chunk::<LEN>()?, name.first_chunk::<LEN>()?);
+    Some(token.iter().zip(name).fold(0, |difference, (&token, name)| difference | (fold(token) ^ name)))
 }
 
 /// Whether two names are equal when case is ignored and an underscore is a hyphen; `canonical` is folded already.
@@ -140,31 +176,6 @@ pub(super) fn eq_folded(name: &[u8], canonical: &[u8]) -> bool {
             b'_' => wanted == b'-',
             _ => byte.to_ascii_lowercase() == wanted,
         })
-}
-
-/// The names of one length, apart from the `X-...` ones. Lengths tell names apart better than any hash would.
-const fn candidates(len: usize) -> &'static [Known] {
-    match len {
-        2 => &[Known::Te],
-        3 => &[Known::Via, Known::Age],
-        4 => &[Known::Host, Known::Date, Known::Vary],
-        5 => &[Known::Range],
-        6 => &[Known::Accept, Known::Cookie, Known::Server, Known::Expect],
-        7 => &[Known::Trailer, Known::Upgrade, Known::Referer, Known::Expires],
-        8 => &[Known::Location, Known::Priority],
-        9 => &[Known::Forwarded],
-        10 => &[Known::Connection, Known::UserAgent, Known::KeepAlive, Known::SetCookie],
-        11 => &[Known::RetryAfter],
-        12 => &[Known::ContentType],
-        13 => &[Known::CacheControl, Known::Authorization, Known::ContentRange],
-        14 => &[Known::ContentLength],
-        15 => &[Known::AcceptEncoding],
-        16 => &[Known::ContentEncoding, Known::ProxyConnection, Known::WwwAuthenticate],
-        17 => &[Known::TransferEncoding],
-        18 => &[Known::ProxyAuthenticate],
-        19 => &[Known::ProxyAuthorization],
-        _ => &[],
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{Method, prefers_json};
 
 use super::grpc;
-use super::state::{End, Exchange};
+use super::state::Exchange;
 use super::{After, Step, wait};
 use crate::connection::Client;
 use crate::local_response::{self, Manner};
@@ -26,16 +26,15 @@ pub(super) fn after_response(exchange: &Exchange) -> After {
     }
 }
 
-/// Ends the exchange without a response of the server: with one of our own, or, when a response was begun, in a way
-/// that shows that it is incomplete. Returns what follows: to write out the response, or nothing.
+/// Ends the exchange, as [`Exchange::end`] says, without a response of the server: with one of our own, or, when a response
+/// was begun, in a way that shows that it is incomplete. Returns what follows: to write out the response, or nothing.
 pub(super) fn failed(
     cx: &mut Context<'_>,
     worker: &Worker,
     client: &mut Client,
     exchange: &mut Exchange,
-    end: End,
 ) -> Step {
-    exchange.end = end;
+    let end = exchange.end;
     client.slot.unlimit();
     grpc::note_end(exchange, end);
     exchange.answer = Uptake::new();

@@ -227,12 +227,10 @@ impl Served {
         &self,
         worker: &Rc<Worker>,
         client: &mut Client,
-        request: Request<RecvStream>,
+        mut request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) {
-        let (parts, body) = request.into_parts();
-        let mut request = Request::from_parts(parts, ());
-        let opening = self.transport.take_opening(body.stream_id().as_u32());
+        let opening = self.transport.take_opening(request.body().stream_id().as_u32());
         if let Some(priority) = opening.priority {
             set_priority(request.headers_mut(), priority);
         }
@@ -252,13 +250,19 @@ impl Served {
             note_refused(worker, client, EndReason::HeadTooLarge);
             return;
         }
+        let body = request.into_body();
         let has_body = !body.is_end_stream() && kind == Kind::Request;
         let mut link = Link::of_stream(Stream::from_client(body, respond, kind, self.transport.clone()));
         link.received = head.len() as u64;
         let mut stream = client.for_stream(worker, link);
         let exchange = receive(worker, &mut stream, head, has_body);
-        let transport = self.transport.clone();
-        tokio::task::spawn_local(run(Rc::clone(worker), stream, exchange, transport, Rc::clone(&self.lane)));
+        let serving = Serving {
+            worker: Rc::clone(worker),
+            client: stream,
+            transport: self.transport.clone(),
+            lane: Rc::clone(&self.lane),
+        };
+        tokio::task::spawn_local(run(Box::new(serving), exchange));
     }
 }
 
@@ -295,24 +299,27 @@ fn complain(worker: &Worker, client: &Client, why: &dyn Display) {
     worker.complain(Complaint::ClientHttp2, details);
 }
 
-/// One stream's exchange.
-async fn run(
+/// A stream of which the request is served.
+struct Serving {
     worker: Rc<Worker>,
-    mut client: Client,
-    mut exchange: Box<Exchange>,
+    client: Client,
     transport: Transport,
     lane: Rc<Lane>,
-) {
+}
+
+/// One stream's exchange. All of it is in boxes, because the runtime moves a task several times before it runs.
+async fn run(mut serving: Box<Serving>, mut exchange: Box<Exchange>) {
+    let Serving { worker, client, transport, lane } = &mut *serving;
     poll_fn(|cx| {
         client.slot.register(cx.waker());
         Poll::Ready(())
     })
     .await;
-    if worker.wait_to_begin(&lane, |cx| client.link.poll_noise(cx).is_ready()).await {
-        poll_fn(|cx| exchange::poll(cx, &worker, &mut client, &mut exchange)).await;
+    if worker.wait_to_begin(lane, |cx| client.link.poll_noise(cx).is_ready()).await {
+        poll_fn(|cx| exchange::poll(cx, worker, client, &mut exchange)).await;
     } else {
         poll_fn(|cx| {
-            exchange::note_gone(cx, &worker, &mut client, &mut exchange);
+            exchange::note_gone(cx, worker, client, &mut exchange);
             Poll::Ready(())
         })
         .await;

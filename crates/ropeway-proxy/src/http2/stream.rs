@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,6 +24,8 @@ use crate::link::Link;
 const SMALL: usize = 1024;
 /// Bytes of what was gathered that are one piece again.
 const PIECE: usize = 16 * 1024;
+
+static END_OF_HEAD: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
 
 /// A stream. What is written to it first is the text of a head, then the body; reading a response begins with the text
 /// of its head, too. What was written last is held back until it is known whether it is the end.
@@ -199,7 +202,7 @@ impl Stream {
         let mut taken = 0;
         let mut head = head;
         while self.awaits_head() && !head.is_empty() {
-            let end = memmem::find(head, b"\r\n\r\n").map(|at| at + 4);
+            let end = END_OF_HEAD.find(head).map(|at| at + END_OF_HEAD.needle().len());
             let (text, rest) = end.and_then(|end| head.split_at_checked(end)).ok_or(UNTRANSLATABLE)?;
             self.take_head(text)?;
             taken += text.len();
@@ -330,14 +333,14 @@ impl Stream {
         self.release(None)?;
         let Sending::Body(body) = &mut self.sending else { return Poll::Ready(Err(UNTRANSLATABLE.into())) };
         body.reserve_capacity(data.len());
-        while body.capacity() == 0 {
-            match ready!(body.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+        let mut room = body.capacity();
+        while room == 0 {
+            room = match ready!(body.poll_capacity(cx)) {
+                Some(room) => room.map_err(broken)?,
                 None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
+            };
         }
-        let count = body.capacity().min(data.len());
+        let count = room.min(data.len());
         self.held = Held::Data(Bytes::copy_from_slice(data.get(..count).unwrap_or_default()));
         Poll::Ready(Ok(count))
     }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::io;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{self, COOKIE, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use memchr::{memchr, memchr_iter};
-use ropeway_core::http1::{FieldRef, Head, permitted_trailers};
+use ropeway_core::http1::{FieldRef, Head, Known, permitted_trailers};
 
 /// A message that cannot be put in the other form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +49,19 @@ pub(crate) fn charge(name: &[u8], value: &[u8]) -> usize {
 const WEBSOCKET: &str = "websocket";
 /// Bytes that most heads fit in.
 const HEAD_CAPACITY: usize = 512;
+/// Fields that there is room for at first: as many as a head of this length has, at [`FIELD`] bytes each, but not more
+/// than this, since there may be many requests.
+const FIRST_FIELDS: usize = 24;
+/// Bytes of a short field.
+const FIELD: usize = 32;
 
 /// Writes a request as HTTP/1.1. An extended CONNECT becomes the handshake of RFC 6455, with `key` as its nonce.
 ///
 /// # Errors
 ///
 /// The request names two hosts, or a protocol that HTTP/1.1 has no handshake for.
-pub(super) fn write_request(
-    request: &Request<()>,
+pub(super) fn write_request<T>(
+    request: &Request<T>,
     protocol: Option<&str>,
     key: &str,
     out: &mut Vec<u8>,
@@ -133,6 +138,7 @@ pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untr
     let mut words = line.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut request = Request::new(());
+    *request.headers_mut() = HeaderMap::with_capacity(FIRST_FIELDS.min(text.len() / FIELD));
     *request.version_mut() = Version::HTTP_2;
     *request.method_mut() =
         Method::from_bytes(method).map_err(|_| Untranslatable("a method that HTTP/2 cannot carry"))?;
@@ -273,23 +279,59 @@ fn read_fields<'a>(
     text: &Bytes,
     headers: &mut HeaderMap,
 ) -> Result<(), Untranslatable> {
+    let mut has_length = false;
     for line in lines {
         let colon = memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        let name = HeaderName::from_bytes(name).map_err(|_| Untranslatable("a field name"))?;
-        if [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(&name)
-            || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
-        {
-            continue;
+        let known = Known::from_name(name);
+        match known {
+            Known::Connection | Known::TransferEncoding | Known::Upgrade => continue,
+            Known::KeepAlive | Known::ProxyConnection => continue,
+            Known::Other if name.eq_ignore_ascii_case(b"http2-settings") => continue,
+            Known::ContentLength if std::mem::replace(&mut has_length, true) => continue,
+            _ => {}
         }
-        if name == CONTENT_LENGTH && headers.contains_key(CONTENT_LENGTH) {
-            continue;
-        }
+        let name = match common_name(known, name) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(name).map_err(|_| Untranslatable("a field name"))?,
+        };
         let value = text.slice_ref(value.get(1..).unwrap_or_default().trim_ascii());
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Untranslatable("a field value"))?;
         headers.append(name, value);
     }
     Ok(())
+}
+
+/// The name of a field that many messages have, so that it need not be looked at byte by byte, nor kept in memory. Of those
+/// in which underscores mean the same, the common spelling only.
+fn common_name(known: Known, spelt: &[u8]) -> Option<HeaderName> {
+    Some(match known {
+        Known::Accept => header::ACCEPT,
+        Known::AcceptEncoding => header::ACCEPT_ENCODING,
+        Known::CacheControl => header::CACHE_CONTROL,
+        Known::ContentEncoding => header::CONTENT_ENCODING,
+        Known::ContentLength => header::CONTENT_LENGTH,
+        Known::ContentType => header::CONTENT_TYPE,
+        Known::Cookie => header::COOKIE,
+        Known::Date => header::DATE,
+        Known::Expires => header::EXPIRES,
+        Known::Host => header::HOST,
+        Known::Referer => header::REFERER,
+        Known::Server => header::SERVER,
+        Known::SetCookie => header::SET_COOKIE,
+        Known::Te => header::TE,
+        Known::UserAgent => header::USER_AGENT,
+        Known::Vary => header::VARY,
+        Known::Via => header::VIA,
+        _ if spelt.contains(&b'_') => return None,
+        Known::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+        Known::XForwardedHost => HeaderName::from_static("x-forwarded-host"),
+        Known::XForwardedPort => HeaderName::from_static("x-forwarded-port"),
+        Known::XForwardedProto => HeaderName::from_static("x-forwarded-proto"),
+        Known::XRealIp => HeaderName::from_static("x-real-ip"),
+        Known::XRequestId => HeaderName::from_static("x-request-id"),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -310,6 +352,31 @@ mod tests {
         }
         let other = b"POST /a HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc; of=mine\r\n\r\n";
         assert!(read_request(other, false).unwrap().headers()["content-type"].is_sensitive());
+    }
+
+    #[test]
+    fn common_names_are_what_they_stand_for() {
+        for &known in Known::ALL {
+            let name = common_name(known, known.name());
+            assert!(name.is_none_or(|name| name.as_str().as_bytes() == known.name()), "{known:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_underscores_stays_as_it_is() {
+        let response = read_response(b"HTTP/1.1 200 OK\r\nX_Real_IP: a\r\nX-Real-IP: b\r\n\r\n").unwrap();
+        let value = |name: &str| response.headers().get(name).map(HeaderValue::as_bytes);
+        assert_eq!(value("x_real_ip"), Some(&b"a"[..]));
+        assert_eq!(value("x-real-ip"), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn fields_of_http1_are_left_out() {
+        let text = b"HTTP/1.1 200 OK\r\nConnection: close\r\nserver: a\r\nContent-Length: 1\r\nKeep-Alive: x\r\n\
+            HTTP2-Settings: x\r\ncontent-length: 1\r\nProxy-Connection: x\r\nTransfer-Encoding: x\r\nUpgrade: x\r\n\r\n";
+        let response = read_response(text).unwrap();
+        let names: Vec<&str> = response.headers().iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["server", "content-length"]);
     }
 
     #[test]

@@ -180,6 +180,11 @@ impl Socket {
         }
         self.watch()?;
         let Some(watch) = &self.watch else { return Poll::Pending };
+        if direction == Direction::Write
+            && let Some(result) = try_write(watch, || retry_on_intr(|| operation(self.fd.as_fd())))
+        {
+            return Poll::Ready(result);
+        }
         loop {
             let ready = match direction {
                 Direction::Read => watch.poll_read_ready(cx),
@@ -215,6 +220,30 @@ impl Socket {
             }
         }
     }
+}
+
+/// Writes, as most writes can, without a waker and without counting as work that a task does: reading does that. Nothing
+/// when it has to be waited for.
+#[inline]
+fn try_write<R>(
+    watch: &AsyncFd<RawFd>,
+    operation: impl FnOnce() -> rustix::io::Result<(R, Left)>,
+) -> Option<io::Result<R>> {
+    let mut outcome = None;
+    // Whatever would block next makes the event loop forget that the socket was ready.
+    let would_block = || Err(io::Error::from(io::ErrorKind::WouldBlock));
+    let _ = watch.try_io(Interest::WRITABLE, |_| match operation() {
+        Ok((result, left)) => {
+            outcome = Some(Ok(result));
+            if left == Left::Nothing { would_block() } else { Ok(()) }
+        }
+        Err(Errno::AGAIN) => would_block(),
+        Err(error) => {
+            outcome = Some(Err(error.into()));
+            Ok(())
+        }
+    });
+    outcome
 }
 
 impl Left {

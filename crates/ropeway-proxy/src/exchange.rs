@@ -374,6 +374,7 @@ fn settle(worker: &Worker, view: &View, exchange: &mut Exchange) -> Step {
         let in_order = exchange.keep_server && exchange.download.is_done() && link.is_reusable();
         if in_order && shareable {
             link.served += 1;
+            link.link.settle();
             if let Some(seconds) = exchange.learned_idle_s {
                 asked.pool.learn(&asked.upstream.settings.keep_alive, seconds);
             }

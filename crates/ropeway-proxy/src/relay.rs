@@ -244,8 +244,9 @@ impl Pump {
                 come_back(cx);
                 return self.wait(Waiting::Nothing, worker);
             }
-            let count = match self.splice(cx, worker, from, to)? {
-                0 => match self.poll_copy(cx, worker, from, to)? {
+            let most = self.appetite.min(PER_VISIT.saturating_sub(passed));
+            let count = match self.splice(cx, worker, from, to, most)? {
+                0 => match self.poll_copy(cx, worker, from, to, most)? {
                     Poll::Pending => return self.wait(Waiting::Source, worker),
                     Poll::Ready(count) => count,
                 },
@@ -275,17 +276,18 @@ impl Pump {
         Ok(())
     }
 
-    /// Reads once and passes that on; how many bytes it was.
+    /// Reads once, at most `most` bytes, and passes that on; how many bytes it was.
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
         from: &mut Link,
         to: &mut Link,
+        most: usize,
     ) -> Poll<Result<usize, PumpError>> {
         let Scratch { input, output, .. } = &mut *worker.scratch.borrow_mut();
         output.clear();
-        let space = input.get_mut(..self.appetite).unwrap_or_default();
+        let space = input.get_mut(..most).unwrap_or_default();
         let count = ready!(from.poll_read(cx, space)).map_err(PumpError::Source)?;
         if count == 0 {
             self.pass_end(cx, worker, from, to, output)?;

@@ -92,6 +92,26 @@ mod long {
         assert_eq!(lab.origin(1).connections(), 1);
     }
 
+    /// A read that is filled to its last byte does not tell whether more has come.
+    #[test]
+    fn a_response_that_just_fills_a_read_does_so_too() {
+        for filled in [16 * 1024, 16 * 1024 + 64 * 1024] {
+            let head = announced(10_000);
+            let length = filled - head.len();
+            let answer = [announced(length).into_bytes(), noise(length)].concat();
+            assert_eq!(answer.len(), filled);
+            let lab = Lab::new().workers(1).origin(Origin::answering(move |_| answer.clone())).start();
+            let mut connection = lab.connect();
+            for _ in 0..5 {
+                assert!(
+                    connection.get("/").expect(200).body.data == noise(length),
+                    "the body changed on its way"
+                );
+            }
+            assert_eq!(lab.origin(1).connections(), 1, "{filled} bytes");
+        }
+    }
+
     #[test]
     fn a_request_leaves_its_connection_for_the_next() {
         let lab = Lab::new().workers(1).origins(1).start();

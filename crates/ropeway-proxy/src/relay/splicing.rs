@@ -14,22 +14,23 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl Pump {
-    /// Moves bytes from socket to socket, of which none can belong to the next message. 0 where they had better be read:
-    /// because there are too few or none, and at the end of the stream, which looks the same as a mark that out-of-band data
-    /// has left.
+    /// Moves bytes from socket to socket, at most `most`, of which none can belong to the next message. 0 where they had
+    /// better be read: because there are too few or none, and at the end of the stream, which looks the same as a mark that
+    /// out-of-band data has left.
     pub(super) fn splice(
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker,
         from: &mut Link,
         to: &mut Link,
+        most: usize,
     ) -> Result<usize, PumpError> {
         if !self.splices(from, to) {
             return Ok(0);
         }
         let Scratch { input, pipe, .. } = &mut *worker.scratch.borrow_mut();
         let Some(open) = pipe.get() else { return Ok(0) };
-        let most = usize::try_from(self.decoder.opaque()).unwrap_or(usize::MAX).min(self.appetite);
+        let most = usize::try_from(self.decoder.opaque()).unwrap_or(usize::MAX).min(most);
         let count = match from.fill(open, most) {
             Err(error) if is_refusal(&error) => {
                 pipe.forgo();

@@ -9,11 +9,13 @@ mod broken;
 pub(crate) mod client;
 mod liveness;
 pub(crate) mod multiplexer;
+mod runners;
 pub(crate) mod server;
 mod stream;
 mod text;
 mod transport;
 
 pub(crate) use self::broken::{Broken, name_of};
+pub(crate) use self::runners::Runners;
 pub(crate) use self::stream::Stream;
 pub(crate) use self::text::{MOST_CHARGED, charge, untranslatable};

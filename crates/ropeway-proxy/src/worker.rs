@@ -21,6 +21,7 @@ use crate::counters::{PerWorker, WorkerCounters};
 use crate::crowding::Crowding;
 use crate::deadline::Deadlines;
 use crate::exchange::Exchange;
+use crate::http2::Runners;
 use crate::pool::Pool;
 use crate::snapshot::{Listener, Snapshot};
 use crate::starts::{Begun, Lane, Starts, Turn};
@@ -67,6 +68,8 @@ pub(crate) struct Worker {
     phase: Cell<Phase>,
     pub crowding: Crowding,
     pub starts: Starts,
+    /// Tasks for streams of HTTP/2 clients.
+    pub runners: Runners,
     requests: Cell<u64>,
     complaints: Complaints,
 }
@@ -128,6 +131,7 @@ impl Worker {
             phase: Cell::new(Phase::Serving),
             crowding: Crowding::default(),
             starts: Starts::new(begun),
+            runners: Runners::default(),
             requests: Cell::new(0),
             complaints: Complaints::default(),
             shared,

@@ -256,13 +256,9 @@ impl Served {
         link.received = head.len() as u64;
         let mut stream = client.for_stream(worker, link);
         let exchange = receive(worker, &mut stream, head, has_body);
-        let serving = Serving {
-            worker: Rc::clone(worker),
-            client: stream,
-            transport: self.transport.clone(),
-            lane: Rc::clone(&self.lane),
-        };
-        tokio::task::spawn_local(run(Box::new(serving), exchange));
+        let serving =
+            Serving { client: stream, transport: self.transport.clone(), lane: Rc::clone(&self.lane) };
+        worker.runners.serve(worker, (Box::new(serving), exchange));
     }
 }
 
@@ -299,36 +295,37 @@ fn complain(worker: &Worker, client: &Client, why: &dyn Display) {
     worker.complain(Complaint::ClientHttp2, details);
 }
 
-/// A stream of which the request is served.
-struct Serving {
-    worker: Rc<Worker>,
+/// A stream whose request is served.
+pub(super) struct Serving {
     client: Client,
     transport: Transport,
     lane: Rc<Lane>,
 }
 
-/// One stream's exchange. All of it is in boxes, because the runtime moves a task several times before it runs.
-async fn run(mut serving: Box<Serving>, mut exchange: Box<Exchange>) {
-    let Serving { worker, client, transport, lane } = &mut *serving;
-    poll_fn(|cx| {
-        client.slot.register(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    if worker.wait_to_begin(lane, |cx| client.link.poll_noise(cx).is_ready()).await {
-        poll_fn(|cx| exchange::poll(cx, worker, client, &mut exchange)).await;
-    } else {
+impl Serving {
+    /// Serves it from the beginning to the end.
+    pub async fn run(&mut self, worker: &Rc<Worker>, mut exchange: Box<Exchange>) {
+        let Self { client, transport, lane } = self;
         poll_fn(|cx| {
-            exchange::note_gone(cx, worker, client, &mut exchange);
+            client.slot.register(cx.waker());
             Poll::Ready(())
         })
         .await;
+        if worker.wait_to_begin(lane, |cx| client.link.poll_noise(cx).is_ready()).await {
+            poll_fn(|cx| exchange::poll(cx, worker, client, &mut exchange)).await;
+        } else {
+            poll_fn(|cx| {
+                exchange::note_gone(cx, worker, client, &mut exchange);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        if matches!(exchange.end.reason, EndReason::ClientClosed) {
+            transport.note_reset();
+        }
+        worker.give_exchange(exchange);
+        client.link.clear(&worker.buffers);
     }
-    if matches!(exchange.end.reason, EndReason::ClientClosed) {
-        transport.note_reset();
-    }
-    worker.give_exchange(exchange);
-    client.link.clear(&worker.buffers);
 }
 
 /// The exchange of a request whose head has arrived.

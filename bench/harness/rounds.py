@@ -28,30 +28,37 @@ def measure(scenario, field, plan):
     """{engine: [one sample per round]}; a sample is a dictionary of numbers."""
     field = [engine for engine in field if engine.takes_part(scenario)]
     samples = {engine.name: [] for engine in field}
+    with surroundings(scenario, plan.forwarding_fields) as surrounding:
+        setups = {engine: with_ports_of_its_own(surrounding) for engine in field}
+        with probe(scenario, plan, setups) as take:
+            for number in range(plan.rounds):
+                for engine, sample in take(rotated(field, number)):
+                    samples[engine.name].append(sample)
+                    print(f"  {number + 1}/{plan.rounds} {engine.name:8} {show(sample)}", file=sys.stderr, flush=True)
+    return samples
+
+
+@contextlib.contextmanager
+def surroundings(scenario, forwarding_fields):
+    """What an engine needs for a scenario: its demands, and the origins, which run meanwhile."""
     with tempfile.TemporaryDirectory(prefix="ropeway-bench-") as name:
         directory = Path(name)
         shown = certificate.made_in(directory) if scenario.shape.tls else None
         with origins.running(directory, scenario.workers, scenario.shape) as ports:
-            setups = {engine: setup(scenario, plan, directory, ports, shown) for engine in field}
-            with probe(scenario, plan, setups) as take:
-                for number in range(plan.rounds):
-                    for engine, sample in take(rotated(field, number)):
-                        samples[engine.name].append(sample)
-                        print(f"  {number + 1}/{plan.rounds} {engine.name:8} {show(sample)}", file=sys.stderr, flush=True)
-    return samples
+            yield engines.Setup(
+                directory=directory,
+                origins=ports,
+                workers=scenario.workers,
+                max_connections=scenario.max_connections,
+                access_log=scenario.access_log,
+                forwarding_fields=forwarding_fields,
+                certificate=shown,
+                grpc=scenario.shape.grpc,
+            )
 
 
-def setup(scenario, plan, directory, ports, shown):
-    return engines.Setup(
-        directory=directory,
-        origins=ports,
-        workers=scenario.workers,
-        max_connections=scenario.max_connections,
-        access_log=scenario.access_log,
-        forwarding_fields=plan.forwarding_fields,
-        certificate=shown,
-        grpc=scenario.shape.grpc,
-    )
+def with_ports_of_its_own(setup):
+    return dataclasses.replace(setup, port=process.free_port(), admin_port=process.free_port())
 
 
 @contextlib.contextmanager

@@ -363,7 +363,8 @@ fn threat_27_a_missing_or_bad_client_authority_refuses_the_start() {
         write("site.pem", &site.identity.cert);
         write("site.key", &site.identity.key);
         text.iter().for_each(|text| write("clients.pem", text));
-        write("ropeway.toml", &lab::file(&with_clients(""), "", "").replace("@all", "\"127.0.0.1:9\""));
+        let file = lab::file(&with_clients(""), "", "").replace("@all", "\"127.0.0.1:9\"");
+        write("ropeway.toml", &(file + "[admin]\nbind = \"127.0.0.1:0\"\n"));
         for command in ["check", "run"] {
             let program = Program::new(&binary::ropeway().to_string_lossy()).argument(command);
             let program = if command == "run" { program.argument("-c") } else { program };

@@ -138,6 +138,21 @@ fn threat_32_a_stranger_cannot_say_who_it_is() {
     );
 }
 
+/// Some servers read an underscore as a hyphen, and would find two ids.
+#[test]
+fn threat_32_a_stranger_cannot_choose_the_request_id() {
+    let spellings = "X-Request-Id: evil\r\nX_Request_Id: evil\r\nx_request-ID: evil\r\n";
+    for (trusted, seen) in [("", 0), ("trusted_proxies = [\"127.0.0.0/8\"]", 1)] {
+        let lab = Lab::new().origins(1).with(trusted, "", "").start();
+        let mut connection = lab.connect();
+        connection.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{spellings}\r\n"));
+        let _ = connection.receive().expect(200);
+        let request = lab.origin(1).only_request();
+        assert_eq!(request.fields.iter().filter(|field| field.1 == "evil").count(), seen, "{request:?}");
+        assert!(request.field("x-request-id").is_some());
+    }
+}
+
 #[test]
 fn threat_33_connection_cannot_remove_our_own_fields() {
     for trusted in ["", "trusted_proxies = [\"127.0.0.0/8\"]"] {

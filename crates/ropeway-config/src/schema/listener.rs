@@ -24,7 +24,8 @@ section! {
         /// Addresses and ports. Every worker opens its own socket (SO_REUSEPORT). Port 0 takes any free port.
         bind: Vec<Located<SocketAddr>> = at_least_one(one_or_many(located(text()))),
         /// Networks whose word is believed: the X-Forwarded-* fields of a client in one of them are kept and
-        /// continued, those of every other client are overwritten.
+        /// continued, those of every other client are removed, also where an underscore stands for a hyphen, and ours are
+        /// written.
         trusted_proxies: Vec<Located<IpNet>> = list(located(text())),
         /// What one connection, and all of them together, may ask for.
         limits: ListenerLimits = table(),
@@ -136,7 +137,7 @@ section! {
         /// The name by which this proxy adds itself to Via, in requests and responses (RFC 9110 section 7.6.3).
         via: Option<Token> = or_false(or(text(), Token::known("ropeway"))),
         /// The field that carries the id of a request, to servers and in the proxy's own responses. A client's own id is
-        /// kept when the client is trusted.
+        /// kept when the client is trusted, and removed otherwise.
         request_id: Option<HeaderName> = or_false(or(text::<HeaderName>().such_as("x-request-id"), HeaderName::known("x-request-id"))),
     }
 }

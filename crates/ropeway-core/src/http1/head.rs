@@ -1,7 +1,7 @@
 //! A head: one arena of bytes, and where its fields lie in it.
 
 use super::grammar::is_ows;
-use super::known::Known;
+use super::known::{Known, looks_like};
 
 /// A range of bytes in the arena of a [`Head`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,6 +167,15 @@ impl Head {
     /// Removes every field of this name, in any case.
     pub fn remove_named(&mut self, name: &[u8]) {
         self.removed |= self.indexes_of_name(name);
+    }
+
+    /// Removes every field whose name looks like this one to a server that takes an underscore for a hyphen, in any case; those
+    /// of just this name only if they are not to be kept.
+    pub fn remove_like(&mut self, name: &[u8], keeps_exact: bool) {
+        self.removed |= self.indexes_where(|field| {
+            let found = field.name.of(&self.arena);
+            looks_like(found, name) && !(keeps_exact && found.eq_ignore_ascii_case(name))
+        });
     }
 
     /// Appends every field that was not removed as `Name: value` CRLF, in arrival order and original case.

@@ -131,7 +131,7 @@ impl Known {
         };
         let prefix = Self::XForwardedOther.name();
         match name.get(..prefix.len()) {
-            Some(start) if exact == Self::Other && eq_folded(start, prefix) => Self::XForwardedOther,
+            Some(start) if exact == Self::Other && looks_like(start, prefix) => Self::XForwardedOther,
             _ => exact,
         }
     }
@@ -169,13 +169,10 @@ fn differs<const LEN: usize>(token: &[u8], name: &[u8], fold: impl Fn(u8) -> u8)
     Some(token.iter().zip(name).fold(0, |difference, (&token, name)| difference | (fold(token) ^ name)))
 }
 
-/// Whether two names are equal when case is ignored and an underscore is a hyphen; `canonical` is folded already.
-pub(super) fn eq_folded(name: &[u8], canonical: &[u8]) -> bool {
-    name.len() == canonical.len()
-        && name.iter().zip(canonical).all(|(&byte, &wanted)| match byte {
-            b'_' => wanted == b'-',
-            _ => byte.to_ascii_lowercase() == wanted,
-        })
+/// Whether two names are equal when case is ignored and an underscore is a hyphen.
+pub(super) fn looks_like(name: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.iter().zip(other).all(|(&byte, &other)| folded(byte) == folded(other))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::error::{BodyError, MalformedLine, lexer_detail};
 use super::head::{FieldRef, Head};
 use super::head_scan::HeadScan;
-use super::known::{Known, eq_folded};
+use super::known::{Known, looks_like};
 use super::limits::MAX_FIELDS;
 
 /// A trailer section while it arrives, and once it has.
@@ -76,7 +76,7 @@ pub(super) fn is_permitted(field: FieldRef<'_>) -> bool {
         "authentication-info",
     ];
     let conditional = field.name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"if-"));
-    let names_client = field.name.get(..OF_CLIENT.len()).is_some_and(|start| eq_folded(start, OF_CLIENT));
+    let names_client = field.name.get(..OF_CLIENT.len()).is_some_and(|start| looks_like(start, OF_CLIENT));
     field.known == Known::Other
         && !conditional
         && !names_client

@@ -65,10 +65,8 @@ pub(super) fn prepare(view: &View, exchange: &mut Exchange, client: &Client, rou
         !exchange.to_stream && request.upgrade().is_some_and(|protocols| !names_h2c(protocols));
     request.strip_hop_by_hop();
     listener.forwarding.strip(request, &client.arrival);
-    if let Some(name) = &listener.request_id
-        && !listener.forwarding.trusted.contains(client.arrival.peer)
-    {
-        request.head.remove_named(name);
+    if let Some(name) = &listener.request_id {
+        request.head.remove_like(name, listener.forwarding.trusted.contains(client.arrival.peer));
     }
     if view.snapshot.identity_fields || listener.writes_identity() {
         let forged = request.head.fields().filter(|field| names_identity(field.name));

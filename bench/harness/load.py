@@ -1,4 +1,4 @@
-"""The load generators: wrk, h2load and `tls_connections.c` as fast as they go, h2load at a fixed rate."""
+"""The load generators: wrk, h2load and `tls_connections.c` as fast as they go, `arrivals.c` at a rate."""
 
 import math
 import os
@@ -14,6 +14,7 @@ BENCH = Path(__file__).resolve().parent.parent
 WRK_SCRIPT = BENCH / "wrk.lua"
 CLIENT_TLS = BENCH / "client-tls.cnf"
 TLS_CONNECTIONS = BENCH / "harness" / "tls_connections.c"
+ARRIVALS = BENCH / "harness" / "arrivals.c"
 SMALLEST_BODY = 128
 """Bytes of the shortest body that is asked for with h2load at full speed."""
 GRACE_SECONDS = 30
@@ -31,6 +32,8 @@ class Load:
     errors: int
     resumed: float | None = None
     """The share of the connections that resumed a TLS session, where the generator knows."""
+    late_ms: float | None = None
+    """The 99th percentile of how long after its time a request was sent, where requests have a time."""
 
     @property
     def per_second(self):
@@ -134,7 +137,7 @@ def tls_connections(shape, port, seconds, cores, _directory):
 
 
 def totals(printed):
-    """The numbers of the RESULT line of `wrk.lua` and `tls_connections.c`."""
+    """The numbers of the RESULT line of `wrk.lua` and of our own generators."""
     line = re.search(r"^RESULT (.*)$", printed, re.MULTILINE)
     if line is None:
         raise RuntimeError(f"the load generator printed no totals:\n{printed}")
@@ -174,14 +177,22 @@ def grpc_message(length):
     return b"\0" + length.to_bytes(4, "big") + b"x" * length
 
 
-def at_rate(shape, port, seconds, workers, directory, per_second):
-    """h2load, which can hold a rate, over HTTP/1.1; its log has the time of every single request."""
-    seconds, log = math.ceil(seconds), fresh(directory / f"h2load-{port}.log")
-    return Generator([
-        "h2load", "--h1", "-t", "1", "-c", str(shape.connections), "-D", str(seconds),
-        "--rps", f"{per_second / shape.connections:.3f}", f"--log-file={log}",
-        f"http://127.0.0.1:{port}{shape.path}",
-    ], lambda _: from_request_log(log, seconds), machine.load_cores(workers), seconds)
+def at_rate(shape, port, seconds, workers, per_second):
+    """Requests that come at random times, so many a second, whether or not those before were answered."""
+    def read(printed):
+        total = totals(printed)
+        return Load(
+            requests=total["requests"],
+            seconds=total["microseconds"] / 1e6,
+            p50_ms=total["p50"] / 1e3,
+            p99_ms=total["p99"] / 1e3,
+            errors=total["errors"],
+            late_ms=total["late"] / 1e3,
+        )
+
+    program = programs.compiled(ARRIVALS, "-lm")
+    command = [program, str(port), shape.path, str(shape.connections), str(seconds), f"{per_second:.3f}"]
+    return Generator(command, read, machine.load_cores(workers), seconds)
 
 
 def fresh(log):

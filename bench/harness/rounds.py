@@ -75,7 +75,7 @@ def probe(scenario, plan, setups):
         if scenario.half_load:
             rate = half_of_the_slowest(scenario, daemons, directory)
             yield lambda order: (
-                (engine, sample_at_rate(scenario, plan, daemons[engine], directory, rate)) for engine in order
+                (engine, sample_at_rate(scenario, plan, daemons[engine], rate)) for engine in order
             )
         else:
             yield lambda order: sample_by_turns(scenario, plan, {engine: daemons[engine] for engine in order}, directory)
@@ -135,9 +135,9 @@ def cpu_seconds(daemon, pids):
         raise RuntimeError(f"{daemon.name} has lost a process: {daemon.popen.poll()}\n{daemon.last_words()}") from problem
 
 
-def sample_at_rate(scenario, plan, daemon, directory, rate):
+def sample_at_rate(scenario, plan, daemon, rate):
     """One engine on its own, so that latencies are what they are."""
-    generator = load.at_rate(scenario.shape, daemon.port, plan.seconds, scenario.workers, directory, rate)
+    generator = load.at_rate(scenario.shape, daemon.port, plan.seconds, scenario.workers, rate)
     pids = accounting.family(daemon.pid)
     before = accounting.cpu_seconds(pids)
     with MemoryWatch(pids) as memory:
@@ -157,6 +157,8 @@ def sample_of(seen, cpu, memory):
     }
     if seen.resumed is not None:
         sample["resumed_percent"] = 100 * seen.resumed
+    if seen.late_ms is not None:
+        sample["late_ms"] = seen.late_ms
     return sample
 
 

@@ -34,7 +34,7 @@ class Scenario:
         shape = self.shape
         tools = ["h2load" if shape.streams else "wrk"]
         tools += ["nghttpd"] if shape.grpc else ["cc"] if shape.path == "/" else ["nginx"]
-        tools += ["h2load"] if self.half_load else []
+        tools += ["cc"] if self.half_load else []
         tools += ["openssl"] if shape.tls else []
         return tools + (["cc"] if shape.tls and shape.close else [])
 

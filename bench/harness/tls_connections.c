@@ -14,13 +14,12 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "latencies.h"
 
 enum { MAX_EVENTS = 256, HEAD_BYTES = 12, PATIENCE_MS = 5000 };
 
@@ -37,28 +36,16 @@ struct connection {
     double started;
 };
 
-struct totals {
-    long requests, resumed, errors;
-    double *seconds;
-    size_t room;
-};
-
 static SSL_CTX *context;
 static SSL_SESSION *newest;
 static int resume, poll_descriptor;
 static struct sockaddr_in server;
-static struct totals totals;
+static struct latencies answered;
+static long resumed, errors;
 
-static void die(const char *what) {
-    perror(what);
+static void die_of_tls(const char *what) {
     ERR_print_errors_fp(stderr);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec / 1e9;
+    die(what);
 }
 
 /* Called by the library for each ticket; 1 means that we keep the reference. */
@@ -71,7 +58,7 @@ static int keep_ticket(SSL *ssl, SSL_SESSION *session) {
 
 static void make_context(void) {
     context = SSL_CTX_new(TLS_client_method());
-    if (context == NULL) die("SSL_CTX_new");
+    if (context == NULL) die_of_tls("SSL_CTX_new");
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     if (resume) {
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -87,7 +74,7 @@ static void watch(struct connection *one, int operation, unsigned events) {
 /* A copy: the library spoils a session for all its users when one of them is given the next ticket. */
 static void offer_ticket(SSL *ssl) {
     SSL_SESSION *copy = SSL_SESSION_dup(newest);
-    if (copy == NULL || SSL_set_session(ssl, copy) != 1) die("SSL_set_session");
+    if (copy == NULL || SSL_set_session(ssl, copy) != 1) die_of_tls("SSL_set_session");
     SSL_SESSION_free(copy);
 }
 
@@ -102,7 +89,7 @@ static void open_connection(struct connection *one) {
     int refused = connect(one->descriptor, (struct sockaddr *)&server, sizeof server);
     if (refused && errno != EINPROGRESS) die("connect");
     one->ssl = SSL_new(context);
-    if (one->ssl == NULL || SSL_set_fd(one->ssl, one->descriptor) != 1) die("SSL_new");
+    if (one->ssl == NULL || SSL_set_fd(one->ssl, one->descriptor) != 1) die_of_tls("SSL_new");
     SSL_set_tlsext_host_name(one->ssl, "localhost");
     if (resume && newest != NULL) offer_ticket(one->ssl);
     SSL_set_connect_state(one->ssl);
@@ -116,18 +103,13 @@ static void close_connection(struct connection *one) {
     close(one->descriptor);
 }
 
-static void count(const struct connection *one, int answered) {
-    if (!answered) {
-        totals.errors++;
+static void count(const struct connection *one, int is_right) {
+    if (!is_right) {
+        errors++;
         return;
     }
-    if ((size_t)totals.requests == totals.room) {
-        totals.room = totals.room ? totals.room * 2 : 1 << 16;
-        totals.seconds = realloc(totals.seconds, totals.room * sizeof *totals.seconds);
-        if (totals.seconds == NULL) die("realloc");
-    }
-    totals.seconds[totals.requests++] = now() - one->started;
-    totals.resumed += SSL_session_reused(one->ssl);
+    keep_latency(&answered, now() - one->started);
+    resumed += SSL_session_reused(one->ssl);
 }
 
 static void keep_head(struct connection *one, const char *data, size_t length) {
@@ -181,21 +163,10 @@ static int turn(int more) {
     return ended;
 }
 
-static int by_length(const void *one, const void *other) {
-    double difference = *(const double *)one - *(const double *)other;
-    return (difference > 0) - (difference < 0);
-}
-
-static long percentile_us(int percent) {
-    if (totals.requests == 0) return 0;
-    long rank = (totals.requests * percent + 99) / 100;
-    return totals.seconds[rank > 0 ? rank - 1 : 0] * 1e6;
-}
-
 static void report(double seconds) {
-    qsort(totals.seconds, totals.requests, sizeof *totals.seconds, by_length);
-    printf("RESULT requests=%ld microseconds=%.0f p50=%ld p99=%ld errors=%ld resumed=%ld\n", totals.requests,
-           seconds * 1e6, percentile_us(50), percentile_us(99), totals.errors, totals.resumed);
+    sort_latencies(&answered);
+    printf("RESULT requests=%ld microseconds=%.0f p50=%ld p99=%ld errors=%ld resumed=%ld\n", answered.count,
+           seconds * 1e6, percentile_us(&answered, 50), percentile_us(&answered, 99), errors, resumed);
 }
 
 int main(int count, char **arguments) {

@@ -80,6 +80,12 @@ impl Arrival {
 }
 
 impl ForwardingPolicy {
+    /// Whether the peer is believed what it says about a client.
+    #[must_use]
+    pub fn trusts(&self, arrival: &Arrival) -> bool {
+        self.trusted.contains(arrival.client())
+    }
+
     /// The address of the client: the peer, or when the peer is trusted, the right-most address of its chain that
     /// is not a trusted proxy. The chain is X-Forwarded-For, or Forwarded when X-Forwarded-* is off. At most 64
     /// entries are looked at; one that is no address ends the search at the proxy that reported it.
@@ -88,7 +94,7 @@ impl ForwardingPolicy {
     #[must_use]
     pub fn client_ip(&self, head: &RequestHead, arrival: &Arrival) -> IpAddr {
         let peer = arrival.client();
-        if !self.trusted.contains(peer) {
+        if !self.trusts(arrival) {
             return peer;
         }
         if self.x_forwarded {
@@ -101,7 +107,7 @@ impl ForwardingPolicy {
     /// Removes the forwarding fields that the server must not see. Of an untrusted peer all of them, however spelled;
     /// of a trusted one those that [`write`](Self::write) writes anew, and look-alikes with underscores.
     pub fn strip(&self, head: &mut RequestHead, arrival: &Arrival) {
-        if !self.trusted.contains(arrival.client()) {
+        if !self.trusts(arrival) {
             ABOUT_THE_CLIENT.into_iter().for_each(|known| head.head.remove(known));
             return;
         }
@@ -120,7 +126,7 @@ impl ForwardingPolicy {
     /// Appends our own fields, each with its CRLF. Call it after [`strip`](Self::strip) and after the hop-by-hop
     /// fields were removed; it can be called again for every attempt, and allocates nothing beyond `out`.
     pub fn write(&self, out: &mut Vec<u8>, head: &RequestHead, arrival: &Arrival) {
-        let believed = self.trusted.contains(arrival.client()).then_some(&head.head);
+        let believed = self.trusts(arrival).then_some(&head.head);
         if self.x_forwarded {
             write_x_forwarded(out, believed, head.authority(), arrival);
         }

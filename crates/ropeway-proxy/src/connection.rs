@@ -465,6 +465,7 @@ impl Receiving {
             }
             Err(error) => {
                 let end = End::new(error.reason(), Stage::Receive).with_detail(error.detail());
+                exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
                 Some((0, refused(exchange, end)))
             }
         }

@@ -10,6 +10,7 @@ mod failure;
 mod grpc;
 mod report;
 mod request;
+mod request_id;
 mod response;
 mod state;
 mod wait;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
-use ropeway_core::balance::{Pick, hash_ip, hash_key};
+use ropeway_core::balance::{Pick, PickTable, hash_ip, hash_key};
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::health::FailureKind;
 use ropeway_core::http1::{Known, Method, RequestHead};
@@ -171,12 +172,20 @@ fn pick(worker: &Worker, view: &View, exchange: &mut Exchange) -> Result<Step, F
     let hash = if upstream.needs.hash { hash_of(upstream, exchange) } else { 0 };
     let now_us = if upstream.needs.latency { worker.shared.clock.now_us() } else { 0 };
     let mut random = worker.random.borrow_mut();
+    let mut among = |table: &PickTable, good_only| {
+        let wish = Pick { hash, random: &mut random, exclude: tried, now_us };
+        match tried {
+            [] => table.pick(upstream, wish),
+            _ => table.pick(&Elsewhere::new(upstream, good_only), wish),
+        }
+    };
+    let reserve = choice.reserve.as_ref();
     let picked = match tried.len() {
-        0 => choice.table.pick(upstream, Pick { hash, random: &mut random, exclude: tried, now_us }),
-        1..MAX_ATTEMPTS => [true, false].into_iter().find_map(|good_only| {
-            let wish = Pick { hash, random: &mut random, exclude: tried, now_us };
-            choice.table.pick(&Elsewhere::new(upstream, good_only), wish)
-        }),
+        0 => among(&choice.table, false).or_else(|| among(reserve?, false)),
+        1..MAX_ATTEMPTS => {
+            let good = among(&choice.table, true).or_else(|| among(reserve?, true));
+            good.or_else(|| among(&choice.table, false))
+        }
         _ => None,
     };
     let Some(server) = picked else {

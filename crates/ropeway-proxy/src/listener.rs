@@ -15,7 +15,6 @@ use ropeway_core::forwarding::Arrival;
 use socket2::{SockFilter, SockRef};
 use tokio::task::JoinHandle;
 
-use crate::access_log::RequestId;
 use crate::admission::Admission;
 use crate::complaint::Gate;
 use crate::connection::{self, Client};
@@ -131,7 +130,7 @@ impl Acceptor {
                 counters.refused.bump();
                 counters.ends.bump(EndReason::ConnectionLimit);
             }
-            turn_away(&stream, &worker.next_request_id(), &listener);
+            turn_away(&stream, &worker.next_request_id().hex(), &listener);
             return;
         };
         let arrival =
@@ -142,7 +141,7 @@ impl Acceptor {
 }
 
 /// Answers a connection that is one too many: at once, and without a task of its own.
-fn turn_away(stream: &OwnedFd, id: &RequestId, listener: &Listener) {
+fn turn_away(stream: &OwnedFd, id: &[u8], listener: &Listener) {
     use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
     let mut response = Vec::new();
     let manner = Manner { close: true, ..Manner::default() };

@@ -7,7 +7,6 @@ use httpdate::HttpDate;
 use ropeway_core::end::EndReason;
 use ropeway_core::http1::RequestHead;
 
-use crate::access_log::RequestId;
 use crate::connection::Client;
 use crate::exchange::{Call, write_field, write_status};
 use crate::snapshot::Listener;
@@ -32,7 +31,7 @@ pub(crate) fn write(
     out: &mut Vec<u8>,
     end: (EndReason, &str),
     request: Option<&RequestHead>,
-    id: &RequestId,
+    id: &[u8],
     listener: &Listener,
     Manner { json, https, close }: Manner,
 ) {
@@ -60,7 +59,7 @@ pub(crate) fn write(
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        out.extend_from_slice(&id.hex());
+        out.extend_from_slice(id);
     }
     if let Some(request) = request.filter(|_| reason == EndReason::RedirectedToHttps) {
         out.extend_from_slice(b"\r\nLocation: https://");
@@ -98,7 +97,7 @@ pub(crate) fn write_grpc(
     out: &mut Vec<u8>,
     (reason, detail): (EndReason, &str),
     call: &Call,
-    id: &RequestId,
+    id: &[u8],
     client: &Client,
     close: bool,
 ) {
@@ -107,7 +106,7 @@ pub(crate) fn write_grpc(
     write_field(out, b"Content-Type", call.flavour.media_type().as_bytes());
     write_status(out, call, reason, detail);
     if let Some(name) = &client.listener.request_id {
-        write_field(out, name, &id.hex());
+        write_field(out, name, id);
     }
     // Where the stream ends with the head, a length would be one field more.
     if !client.link.is_stream() {
@@ -125,12 +124,11 @@ pub(crate) fn write_date(out: &mut Vec<u8>) {
     let _ = write!(out, "Date: {}\r\n", HttpDate::from(SystemTime::now()));
 }
 
-fn body(reason: EndReason, detail: &str, id: &RequestId, json: bool) -> String {
+fn body(reason: EndReason, detail: &str, id: &[u8], json: bool) -> String {
     if reason == EndReason::ChallengeAnswered {
         return detail.to_owned();
     }
-    let id = id.hex();
-    let id = std::str::from_utf8(&id).unwrap_or_default();
+    let id = std::str::from_utf8(id).unwrap_or_default();
     let (status, name, cause) = (reason.status(), reason.name(), reason.cause());
     match (json, detail.is_empty()) {
         (true, true) => format!(

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use ropeway_core::balance::{
-    AdminState, HealthState, Live, Needs, PeakEwma, PickTable, ServerState, ServerView, effective_weight,
-    select_tier,
+    AdminState, Candidate, HealthState, Live, Needs, PeakEwma, PickTable, ServerState, ServerView,
+    effective_weight, select_tier,
 };
 use ropeway_core::end::EndReason;
 use ropeway_core::health::{Cause, Condition, EjectionBook, FailureKind, History, PassiveCell, Transition};
@@ -53,7 +53,7 @@ pub struct Server {
     pub authority: Arc<str>,
     /// Share of the traffic, 0 to 256; 0 takes no new traffic.
     pub weight: u32,
-    /// Only used when no other server is usable.
+    /// Only used when no other server can take a request.
     pub backup: bool,
     /// Most requests at one time; `None` is unlimited.
     pub max_connections: Option<u32>,
@@ -111,6 +111,8 @@ pub struct ServerLive {
 pub struct Choice {
     /// The table that picks are made with.
     pub table: PickTable,
+    /// Backup servers for a request that none in the table takes, since each has failed it or is at its cap.
+    pub reserve: Option<PickTable>,
     /// Whether servers that are known to be bad are used because too few others are left.
     pub panic: bool,
     /// Whether backup servers are used because no primary is usable.
@@ -127,7 +129,8 @@ impl Upstream {
         live: Arc<UpstreamLive>,
         now_ms: u64,
     ) -> Self {
-        let empty = Choice { table: PickTable::build(&settings.policy, &[]), panic: false, backup: false };
+        let table = PickTable::build(&settings.policy, &[]);
+        let empty = Choice { table, reserve: None, panic: false, backup: false };
         let upstream = Self {
             name,
             servers,
@@ -156,8 +159,10 @@ impl Upstream {
         self.stale.store(false, Release);
         let views: Vec<ServerView> = self.servers.iter().map(|server| self.view(server, now_ms)).collect();
         let selection = select_tier(&views, self.settings.panic_threshold);
+        let table = |candidates: &[Candidate]| PickTable::build(&self.settings.policy, candidates);
         self.choice.store(Arc::new(Choice {
-            table: PickTable::build(&self.settings.policy, &selection.candidates),
+            table: table(&selection.candidates),
+            reserve: (!selection.reserve.is_empty()).then(|| table(&selection.reserve)),
             panic: selection.panic,
             backup: selection.backup,
         }));

@@ -8,8 +8,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 fn with_log(format: &str) -> Lab {
+    with_log_of(format, "", "name = \"all\"")
+}
+
+fn with_log_of(format: &str, listener: &str, route: &str) -> Lab {
     let log = format!("[log.access]\nformat = \"{format}\"\noutput = \"@dir/access.log\"\n");
-    Lab::new().config(&(ropeway_e2e::lab::file("", "name = \"all\"", "") + &log))
+    Lab::new().config(&(ropeway_e2e::lab::file(listener, route, "") + &log))
 }
 
 /// Waits until the log has `count` lines.
@@ -72,6 +76,77 @@ fn a_json_record_says_everything_about_a_request() {
         lab.origin(1).only_request().field("x-request-id")
     );
     assert!(record["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{record}");
+}
+
+/// Heads of requests that end in different places, with an id and the address of a client.
+const REFUSED: [(&str, u16); 7] = [
+    ("GET /else HTTP/1.1\r\nHost: a\r\n", 404),
+    ("GET /app/../x HTTP/1.1\r\nHost: a\r\n", 400),
+    ("GET /app HTTP/1.1\r\nHost: a b\r\n", 400),
+    ("GET /app HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n", 417),
+    ("GET /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n", 501),
+    ("TRACE /app HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n", 501),
+    ("GET /app HTTP/1.1\r\nHost: a\r\n", 502),
+];
+
+/// What the record and the client are told to be the id of each of these requests, and who sent it.
+fn ids_and_clients(lab: &Running, id: &str) -> Vec<(String, String, String)> {
+    let mut told = Vec::new();
+    for (head, status) in REFUSED {
+        let mut connection = lab.connect();
+        connection.send(format!("{head}X-Request-Id: {id}\r\nX-Forwarded-For: 192.0.2.6\r\n\r\n"));
+        let response = connection.receive().expect(status);
+        let field = response.field("x-request-id").unwrap_or_default();
+        assert!(response.text().ends_with(&format!("request {field}\n")), "{}", response.text());
+        told.push(field);
+    }
+    let records = records(lab, REFUSED.len());
+    let of = |record: &Value, key: &str| record[key].as_str().unwrap_or_default().to_owned();
+    told.into_iter()
+        .zip(&records)
+        .map(|(told, record)| (told, of(record, "request_id"), of(record, "client")))
+        .collect()
+}
+
+fn with_dead_server(listener: &str) -> Running {
+    let mut lab = with_log_of("json", listener, "match = { path = \"/app\" }").origins(1).start();
+    lab.origin_mut(1).stop();
+    lab
+}
+
+#[test]
+fn threat_32_a_stranger_cannot_choose_the_request_id_of_a_record() {
+    for (told, logged, client) in ids_and_clients(&with_dead_server(""), "theirs") {
+        assert_eq!(told, logged);
+        assert_ne!(told, "theirs");
+        assert_eq!(client, "127.0.0.1");
+    }
+}
+
+#[test]
+fn a_request_of_a_trusted_client_has_its_id_wherever_it_ends() {
+    let lab = with_dead_server("trusted_proxies = [\"127.0.0.0/8\"]");
+    for (told, logged, client) in ids_and_clients(&lab, "theirs") {
+        assert_eq!((told.as_str(), logged.as_str()), ("theirs", "theirs"));
+        assert_eq!(client, "192.0.2.6");
+    }
+}
+
+#[test]
+fn an_id_that_does_not_fit_is_replaced_even_if_its_client_is_trusted() {
+    let lab = with_log_of("json", "trusted_proxies = [\"127.0.0.0/8\"]", "").origins(1).start();
+    let ids = ["", "a b", "\"", "one\r\nX-Request-Id: two", &"x".repeat(129)];
+    for (count, id) in ids.iter().enumerate() {
+        let mut connection = lab.connect();
+        connection.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: {id}\r\n\r\n"));
+        let _ = connection.receive().expect(200);
+        let request = lab.origin(1).requests().pop().unwrap();
+        let sent: Vec<_> =
+            request.fields.iter().filter(|field| field.0.eq_ignore_ascii_case("x-request-id")).collect();
+        let logged = records(&lab, count + 1).pop().unwrap();
+        assert!(sent.len() == 1 && sent[0].1.len() == 32, "{id}: {request:?}");
+        assert_eq!(logged["request_id"], sent[0].1.as_str());
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ropeway_e2e::h2::frame::{LARGEST_WINDOW, code::*, data, goaway, headers, reset, setting, window_update};
 use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
+use ropeway_e2e::trace::Trace;
 use ropeway_e2e::{Client, Lab, Request, Running, eventually};
 
 /// A server that keeps no response waiting.
@@ -718,6 +719,47 @@ mod limits {
         assert_eq!(connection.whole(stream).text(), body);
         connection.answer(stream, "all of it");
         let _ = client.receive().expect(200).expect_body("all of it");
+    }
+
+    /// Otherwise a short request takes two writes of ours and two reads of the server.
+    #[test]
+    fn a_short_body_goes_out_with_its_head() {
+        let (lab, _server, mut connection) = met(&WIDE);
+        let threads = lab.proxy.threads();
+        let worker = threads.iter().find(|(_, name)| name.starts_with("ropeway-w")).expect("a worker").0;
+        let trace = Trace::attach(worker, &["-e", "trace=sendto,sendmsg"]);
+        let mut client = asks(&lab.client(), "POST", "/", &"x".repeat(1000));
+        let stream = connection.next_call();
+        assert_eq!(connection.whole(stream).body.data.len(), 1000);
+        connection.answer(stream, "thanks");
+        let _ = client.receive().expect(200).expect_body("thanks");
+        let calls = trace.detach();
+        let sent =
+            |call: &str| call.rsplit(" = ").next().and_then(|count| count.trim().parse::<usize>().ok());
+        let long = calls.iter().filter_map(|call| sent(&call.text)).filter(|count| *count >= 1000);
+        // The head and the two frames' headers take more than 30 bytes.
+        assert!(long.clone().count() == 1 && long.max() > Some(1030), "{calls:?}");
+    }
+
+    /// What has gone out with the head counts like the rest.
+    #[test]
+    fn a_body_that_begins_with_its_head_keeps_to_the_window() {
+        for window in [0, 1, 10_000, 16_384, 20_000] {
+            let (lab, _server, mut connection) = met(&[(setting::INITIAL_WINDOW_SIZE, window)]);
+            connection.gives_credit = false;
+            let mut client = asks(&lab.client(), "POST", "/", &"x".repeat(50_000));
+            let stream = connection.next_call();
+            let received = |connection: &Connection<Call>| connection.exchange(stream).received();
+            connection.until("the window is used up", |connection| {
+                (received(connection) == window as usize).then_some(())
+            });
+            connection.round_trip();
+            assert_eq!(received(&connection), window as usize);
+            connection.send(&[window_update(stream, 50_000)]);
+            assert_eq!(connection.whole(stream).body.data.len(), 50_000);
+            connection.answer(stream, "thanks");
+            let _ = client.receive().expect(200).expect_body("thanks");
+        }
     }
 
     #[test]

@@ -77,6 +77,18 @@ fn bytes_pass_both_ways() {
     assert_eq!(request.field("transfer-encoding"), None);
 }
 
+/// RFC 8441 section 5: what is 101 in HTTP/1.1 is 200 here.
+#[test]
+fn a_tunnel_is_counted_as_what_its_client_was_told() {
+    let (lab, mut connection) = connected(echoes());
+    let stream = open(&mut connection);
+    connection.send(&[data(stream, *b"x").end()]);
+    let _ = connection.response(stream).expect_body("xbye");
+    let of = |class: &str| lab.admin().metric("ropeway_requests_total", &[("class", class)]);
+    eventually("the tunnel is counted", || (of("2xx") >= 1.0).then_some(()));
+    assert_eq!(of("1xx"), 0.0);
+}
+
 #[test]
 fn requests_and_tunnels_share_a_connection() {
     let (_lab, mut connection) = connected(echoes());

@@ -1,6 +1,6 @@
 //! Backup servers, and what an operator changes while the process runs: state and weight.
 
-use ropeway_e2e::{Gate, Lab, Origin, Running, reply};
+use ropeway_e2e::{Gate, Lab, Origin, Running, eventually, reply};
 
 const NAMED: &str = r#"
 [listener.web]
@@ -48,6 +48,56 @@ passive = false
     lab.wait_for_state("app", 1, "up");
     assert_eq!(lab.answers(3), ["1"; 3]);
     assert_eq!(lab.admin().upstream("app")["backup_in_use"], false);
+}
+
+#[test]
+fn a_backup_takes_what_no_other_server_can() {
+    let config = r#"
+[listener.web]
+bind = "127.0.0.1:0"
+
+[[route]]
+upstream = "app"
+
+[upstream.app]
+servers = ["@1", { address = "@2", backup = true }]
+passive = false
+"#;
+    let mut lab = Lab::new().config(config).origins(2).start();
+    assert_eq!(lab.answers(4), ["1"; 4]);
+    lab.origin_mut(1).stop();
+    // Each is tried on the first one, and then on the backup.
+    assert_eq!(lab.answers(8), ["2"; 8]);
+    assert_eq!(lab.admin().upstream("app")["backup_in_use"], false);
+    lab.origin_mut(1).start();
+    assert_eq!(lab.answers(4), ["1"; 4]);
+}
+
+#[test]
+fn a_backup_takes_what_is_beyond_the_cap_of_the_others() {
+    let held = Origin::scripted(|peer| {
+        let Some(request) = peer.request() else { return };
+        if request.target == "/held" {
+            let _ = peer.wire.fill();
+        }
+        peer.answer(&request, &reply(200, &[], "1"));
+    });
+    let config = r#"
+[listener.web]
+bind = "127.0.0.1:0"
+
+[[route]]
+upstream = "app"
+
+[upstream.app]
+servers = [{ address = "@1", max_connections = 1 }, { address = "@2", backup = true }]
+"#;
+    let lab = Lab::new().config(config).origin(held).origin(Origin::saying("2")).start();
+    assert_eq!(lab.answers(2), ["1"; 2]);
+    let mut waiting = lab.connect();
+    waiting.send_get("/held");
+    eventually("the first server is busy", || lab.origin(1).saw(b"/held").then_some(()));
+    assert_eq!(lab.answers(2), ["2"; 2]);
 }
 
 #[test]

@@ -128,7 +128,7 @@ section! {
 section! {
     /// What the server is told about the client.
     pub struct Forwarding {
-        /// X-Forwarded-For, -Proto, -Host and -Port.
+        /// X-Forwarded-For, -Proto, -Host and -Port. Of the addresses that a trusted client names, the last 63 are kept.
         x_forwarded: bool = boolean(true),
         /// X-Real-IP: the address of the client.
         x_real_ip: bool = boolean(true),
@@ -137,7 +137,8 @@ section! {
         /// The name by which this proxy adds itself to Via, in requests and responses (RFC 9110 section 7.6.3).
         via: Option<Token> = or_false(or(text(), Token::known("ropeway"))),
         /// The field that carries the id of a request, to servers and in the proxy's own responses. A client's own id is
-        /// kept when the client is trusted, and removed otherwise.
+        /// kept when the client is trusted, says it once, and it is 1 to 128 visible characters of ASCII without `"` and
+        /// `\`; otherwise it is replaced.
         request_id: Option<HeaderName> = or_false(or(text::<HeaderName>().such_as("x-request-id"), HeaderName::known("x-request-id"))),
     }
 }

@@ -79,7 +79,8 @@ section! {
         name: Located<String> = located(derived(text::<String>().such_as("a"), "the address")),
         /// Its share of the traffic, next to the weights of the others. 0: no new requests.
         weight: u16 = or(integer(0..=256), 1_u16),
-        /// Used only when no other server is usable.
+        /// Used only when no other server can take a request: none is usable, or each has failed it or is at its
+        /// `max_connections`.
         backup: bool = boolean(false),
         /// Requests in flight at this server, all workers together. With HTTP/1.1 each has a connection of its own.
         max_connections: Option<u32> = limit(1_000_000, "what `limits` of the upstream says"),

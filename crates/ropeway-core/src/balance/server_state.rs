@@ -87,7 +87,7 @@ pub struct ServerView {
     pub weight: u32,
     /// Stable hash of its name: see [`Candidate::identity`].
     pub identity: u64,
-    /// Whether it serves only when no primary server is usable.
+    /// Whether it serves only when no primary server does.
     pub backup: bool,
 }
 
@@ -106,6 +106,8 @@ impl ServerView {
 pub struct Selection {
     /// In the order of the list; [`Candidate::index`] is the position there. Empty: the upstream cannot serve.
     pub candidates: Vec<Candidate>,
+    /// The usable backup servers, for a request that none of the primary ones among the candidates takes.
+    pub reserve: Vec<Candidate>,
     /// Servers that are down or ejected are among the candidates, because there are too few others.
     pub panic: bool,
     /// No primary server is usable, and the backup servers serve.
@@ -130,10 +132,11 @@ pub fn select_tier(servers: &[ServerView], panic_threshold_percent: u32) -> Sele
         let serves = |server: &ServerView| {
             server.backup == backup && if panic { server.panic_eligible() } else { server.usable() }
         };
-        return Selection { candidates: candidates(servers, serves), panic, backup };
+        let reserve = candidates(servers, |server| server.backup && !backup && server.usable());
+        return Selection { candidates: candidates(servers, serves), reserve, panic, backup };
     }
     let candidates = candidates(servers, ServerView::panic_eligible);
-    Selection { panic: !candidates.is_empty(), candidates, backup: false }
+    Selection { panic: !candidates.is_empty(), candidates, ..Selection::default() }
 }
 
 fn count(servers: &[ServerView], which: impl Fn(&ServerView) -> bool) -> u64 {

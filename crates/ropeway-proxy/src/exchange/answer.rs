@@ -5,9 +5,8 @@ use std::task::{Context, Poll};
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{Method, prefers_json};
 
-use super::grpc;
 use super::state::Exchange;
-use super::{After, Step, wait};
+use super::{After, Step, grpc, request_id, wait};
 use crate::connection::Client;
 use crate::local_response::{self, Manner};
 use crate::uptake::Uptake;
@@ -50,7 +49,8 @@ pub(super) fn failed(
     }
     exchange.status = if exchange.call.is_some() { 200 } else { end.reason.status() };
     exchange.keep_client = keeps_connection(worker, client, exchange);
-    let (request, id) = (&exchange.request, &exchange.id);
+    let (request, id) = (&exchange.request, exchange.id.hex());
+    let id = request_id::given(client, &request.head).unwrap_or(&id);
     // Of a head that is malformed no more is believed than that its sender does not expect a body, and what kind it reads.
     let known = (end.stage > Stage::Receive || request.method() == Method::Head).then_some(request);
     let mut response = Vec::new();

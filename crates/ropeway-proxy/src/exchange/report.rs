@@ -7,8 +7,8 @@ use ropeway_core::priority::Priority;
 
 use super::After;
 use super::failure::Failure;
-use super::grpc;
 use super::state::Exchange;
+use super::{grpc, request_id};
 use crate::access_log::Record;
 use crate::connection::Client;
 use crate::counters::ServerCounters;
@@ -115,7 +115,6 @@ fn log(
     let (Some(target), Some(counters)) = (worker.log_target(), worker.counters()) else { return };
     let request = &exchange.request;
     let id = exchange.id.hex();
-    let sent_id = client.listener.request_id.as_deref().and_then(|name| request.head.find(name));
     let (upstream, server) = exchange.asked(view).unzip();
     let record = Record {
         client: exchange.client_ip,
@@ -143,7 +142,7 @@ fn log(
         first_byte_us: exchange.times.first_byte_took,
         reason: exchange.end.reason,
         stage: exchange.end.stage,
-        request_id: sent_id.unwrap_or(&id),
+        request_id: request_id::given(client, &request.head).unwrap_or(&id),
         referer: request.head.get(Known::Referer).unwrap_or_default(),
         user_agent: request.head.get(Known::UserAgent).unwrap_or_default(),
         priority: priority(&request.head),

@@ -7,8 +7,8 @@ use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, FieldRef, Known, Method, RequestHead, TRANSFER_ENCODING_CHUNKED};
 
 use super::failure::Failure;
-use super::grpc;
 use super::state::Exchange;
+use super::{grpc, request_id};
 use crate::buffers::HEAD_READ;
 use crate::connection::Client;
 use crate::http2;
@@ -66,7 +66,8 @@ pub(super) fn prepare(view: &View, exchange: &mut Exchange, client: &Client, rou
     request.strip_hop_by_hop();
     listener.forwarding.strip(request, &client.arrival);
     if let Some(name) = &listener.request_id {
-        request.head.remove_like(name, listener.forwarding.trusted.contains(client.arrival.peer));
+        let is_given = request_id::given(client, &request.head).is_some();
+        request.head.remove_like(name, is_given);
     }
     if view.snapshot.identity_fields || listener.writes_identity() {
         let forged = request.head.fields().filter(|field| names_identity(field.name));

@@ -219,6 +219,10 @@ fn switch_protocols(
         ));
     };
     note_head(passage, exchange, head);
+    if client.link.is_stream() {
+        // What a client of HTTP/2 is told instead (RFC 8441, section 5).
+        exchange.status = 200;
+    }
     exchange.upload.take_kept();
     head.strip_hop_by_hop();
     edit(passage, client, head, output);

@@ -331,10 +331,11 @@ impl Serving {
 /// The exchange of a request whose head has arrived.
 fn receive(worker: &Worker, client: &mut Client, head: &[u8], has_body: bool) -> Box<Exchange> {
     let mut exchange = client.begin_exchange(worker, head.len(), None);
-    match exchange.request.parse(head, &client.listener.head_limits) {
+    let parsed = exchange.request.parse(head, &client.listener.head_limits);
+    exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
+    match parsed {
         Ok(Progress::Complete { .. }) => {
             exchange.request.came_by_stream(has_body);
-            exchange.client_ip = client.listener.forwarding.client_ip(&exchange.request, &client.arrival);
             exchange
         }
         Ok(Progress::Partial) => refused(exchange, End::new(EndReason::BadRequest, Stage::Receive)),

@@ -24,6 +24,9 @@ use crate::link::Link;
 const SMALL: usize = 1024;
 /// Bytes of what was gathered that are one piece again.
 const PIECE: usize = 16 * 1024;
+/// Bytes of a body that go out with the head, before it is known how many the peer has room for: a quarter of what every
+/// peer has at first (RFC 9113, section 6.9.2). They wait in memory if it said meanwhile that it has less.
+const WITH_HEAD: usize = 16 * 1024;
 
 static END_OF_HEAD: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
 
@@ -330,10 +333,12 @@ impl Stream {
 
     /// Takes as much of `data` as the peer has room for.
     fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let opens = matches!(self.held, Held::Request(_));
         self.release(None)?;
         let Sending::Body(body) = &mut self.sending else { return Poll::Ready(Err(UNTRANSLATABLE.into())) };
         body.reserve_capacity(data.len());
-        let mut room = body.capacity();
+        // A stream has no capacity before its head is written, which is after our turn.
+        let mut room = if opens { WITH_HEAD } else { body.capacity() };
         while room == 0 {
             room = match ready!(body.poll_capacity(cx)) {
                 Some(room) => room.map_err(broken)?,

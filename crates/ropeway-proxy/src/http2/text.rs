@@ -138,7 +138,7 @@ pub(super) fn read_request(text: &[u8], https: bool) -> Result<Request<()>, Untr
     let mut words = line.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut request = Request::new(());
-    *request.headers_mut() = HeaderMap::with_capacity(FIRST_FIELDS.min(text.len() / FIELD));
+    *request.headers_mut() = room_for_fields(&text);
     *request.version_mut() = Version::HTTP_2;
     *request.method_mut() =
         Method::from_bytes(method).map_err(|_| Untranslatable("a method that HTTP/2 cannot carry"))?;
@@ -166,10 +166,16 @@ pub(super) fn read_response(text: &[u8]) -> Result<Response<()>, Untranslatable>
     let line = lines.next().unwrap_or_default();
     let status = line.get(9..12).unwrap_or_default();
     let mut response = Response::new(());
+    *response.headers_mut() = room_for_fields(&text);
     *response.status_mut() = StatusCode::from_bytes(status).map_err(|_| Untranslatable("a status"))?;
     *response.version_mut() = Version::HTTP_2;
     read_fields(lines, &text, response.headers_mut())?;
     Ok(response)
+}
+
+/// A map that the fields of a head of this length fit in, if they are short: growing one costs as much as filling it.
+fn room_for_fields(text: &[u8]) -> HeaderMap {
+    HeaderMap::with_capacity(FIRST_FIELDS.min(text.len() / FIELD))
 }
 
 /// Fields that most requests have. What is known to all tells nobody anything, and breaks no server.

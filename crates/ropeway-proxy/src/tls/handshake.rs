@@ -201,7 +201,7 @@ async fn refuse_plain(worker: &Worker, client: &mut Client) {
         &mut response,
         (EndReason::PlainOnTls, ""),
         None,
-        &id,
+        &id.hex(),
         &client.listener,
         Manner { close: true, ..Manner::default() },
     );

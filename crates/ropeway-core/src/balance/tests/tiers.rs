@@ -23,7 +23,7 @@ fn backup(state: ServerState) -> ServerView {
 
 /// The indices selected, whether that is a panic, and whether these are backups.
 fn selected(servers: &[ServerView], threshold: u32) -> (Vec<u32>, bool, bool) {
-    let Selection { candidates, panic, backup } = select_tier(servers, threshold);
+    let Selection { candidates, panic, backup, .. } = select_tier(servers, threshold);
     (candidates.iter().map(|candidate| candidate.index).collect(), panic, backup)
 }
 
@@ -41,6 +41,18 @@ fn backups_serve_when_no_primary_does() {
         let servers = [primary(gone), backup(UP), backup(DOWN)];
         assert_eq!(selected(&servers, 0), (vec![1], false, true), "{gone:?}");
     }
+}
+
+#[test]
+fn usable_backups_are_in_reserve_while_primaries_serve() {
+    let reserve = |servers: &[ServerView]| -> Vec<u32> {
+        select_tier(servers, 50).reserve.iter().map(|candidate| candidate.index).collect()
+    };
+    assert_eq!(reserve(&[primary(UP), backup(UP), backup(DOWN), backup(DRAINING), backup(UP)]), [1, 4]);
+    // Where too few primaries are usable and all serve, too.
+    assert_eq!(reserve(&[primary(UP), primary(DOWN), primary(DOWN), backup(UP)]), [3]);
+    assert_eq!(reserve(&[primary(DOWN), backup(UP), backup(UP)]), []);
+    assert_eq!(reserve(&[primary(DOWN), backup(DOWN)]), []);
 }
 
 #[test]

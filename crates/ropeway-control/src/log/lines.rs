@@ -169,7 +169,13 @@ mod tests {
         };
         let lines = Lines::start(writer, tell).unwrap();
         own.set(lines.clone()).unwrap();
-        // Much more than the pipe and the queue hold together, and nobody reads.
+        // More than the pipe holds, and nobody reads: the thread is kept busy by it.
+        let first = vec![b'y'; 128 * 1024];
+        (&lines).write_all(&first).unwrap();
+        while !lines.shared.queue().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        // Much more than the queue holds.
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let handed_over = 2_000;
         for _ in 0..handed_over {
@@ -177,7 +183,8 @@ mod tests {
         }
         let dropped = lines.dropped();
         assert!(dropped > 0);
-        let expected = (handed_over - dropped as usize) * line.len() + format!("{dropped} lost\n").len();
+        let taken = first.len() + (handed_over - dropped as usize) * line.len();
+        let expected = taken + format!("{dropped} lost\n").len();
         let mut written = vec![0; expected];
         reader.read_exact(&mut written).unwrap();
         assert!(written.ends_with(format!("x\n{dropped} lost\n").as_bytes()));

@@ -35,6 +35,19 @@ def cpu_model():
     return "unknown"
 
 
+def cpu_times():
+    """All of the machine's CPU time since it started, and what of it the host of a virtual machine took, in ticks."""
+    with open("/proc/stat", encoding="ascii") as lines:
+        user, nice, system, idle, waiting, irq, softirq, stolen = map(int, lines.readline().split()[1:9])
+    return user + nice + system + idle + waiting + irq + softirq + stolen, stolen
+
+
+def stolen_percent(since):
+    """The share of the time since then, as `cpu_times` told it, that the host took."""
+    total, stolen = (now - before for now, before in zip(cpu_times(), since))
+    return 100 * stolen / max(total, 1)
+
+
 def tool_versions():
     return {"wrk": first_match(["wrk", "-v"], r"wrk (\S+)"), "h2load": first_match(["h2load", "--version"], r"(\S+)$")}
 

@@ -23,6 +23,7 @@ COLUMNS = [
     ("resumed_percent", "resumed %", "{:.1f}", False),
     ("memory_mib", "memory MiB", "{:.1f}", False),
     ("errors", "errors", "{:.0f}", False),
+    ("stolen_percent", "host took %", "{:.1f}", False),
 ]
 """Key, heading, format, and whether its spread is worth showing."""
 

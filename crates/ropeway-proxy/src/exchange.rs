@@ -426,7 +426,9 @@ fn after_failure(
         if failure.kind == Some(FailureKind::Timeout) {
             link.link.note_timeout();
         }
-        if link.served > 0 && may_replay(exchange, failure) {
+        // One that is new is not stale, but may be at its limits.
+        let may_be_stale = link.served > 0 || (failure.is_refused() && exchange.reuse);
+        if may_be_stale && may_replay(exchange, failure) {
             asked.counters.replayed.bump();
             exchange.restart(worker, client);
             exchange.reuse = false;

@@ -239,6 +239,24 @@ mod refusals {
         }
     }
 
+    #[test]
+    fn the_first_request_of_a_connection_is_tried_again_once() {
+        for method in ["GET", "POST"] {
+            let server = Listener::new();
+            let lab = before(&[&server]);
+            let mut client = asks(&lab.client(), method, "/first", "body");
+            let mut connection = server.accept(&WIDE);
+            let refused = connection.next_call();
+            connection.send(&[reset(refused, REFUSED_STREAM)]);
+            let (stream, request) = connection.next_request();
+            assert_eq!((request.method.as_str(), request.text().as_str()), (method, "body"));
+            connection.send(&[reset(stream, REFUSED_STREAM)]);
+            let _ = client.receive().expect(502);
+            connection.round_trip();
+            assert_eq!(connection.try_next_call(), None);
+        }
+    }
+
     /// The client's time runs from its first word. A server that is asked later has less of it.
     #[test]
     fn every_attempt_at_a_call_tells_how_much_time_is_left() {

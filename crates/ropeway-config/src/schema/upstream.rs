@@ -80,7 +80,7 @@ section! {
         /// Its share of the traffic, next to the weights of the others. 0: no new requests.
         weight: u16 = or(integer(0..=256), 1_u16),
         /// Used only when no other server can take a request: none is usable, or each has failed it or is at its
-        /// `max_connections`.
+        /// `max_connections`. Retries go to the others first, so `retry.attempts` limits how many of them may fail it.
         backup: bool = boolean(false),
         /// Requests in flight at this server, all workers together. With HTTP/1.1 each has a connection of its own.
         max_connections: Option<u32> = limit(1_000_000, "what `limits` of the upstream says"),
@@ -129,7 +129,7 @@ section! {
     /// When a failed request is tried again: on a different server, only when nothing of a response has been passed on,
     /// and only when the request was not sent or is idempotent (RFC 9110 section 9.2.2). A body of which something was
     /// sent has to be there still: if all of it came along with the head, up to 16 KiB, or, towards a server of HTTP/2, if
-    /// no more than 64 KiB were sent.
+    /// no more than 64 KiB were taken from its client.
     pub struct Retry {
         /// Further attempts after the first. 0: none.
         attempts: u8 = or(integer(0..=10), 1_u8),

@@ -36,6 +36,11 @@ impl Failure {
         Self { end, symptom, unsent: false, stale: false, kind, granted: false }
     }
 
+    /// Whether the server says that it has not looked at the request.
+    pub const fn is_refused(&self) -> bool {
+        self.unsent && self.stale && self.kind.is_none()
+    }
+
     /// Nothing that a server did.
     pub const fn local(reason: EndReason, stage: Stage) -> Self {
         Self::new(End::new(reason, stage), None)

@@ -24,9 +24,10 @@ use crate::link::Link;
 const SMALL: usize = 1024;
 /// Bytes of what was gathered that are one piece again.
 const PIECE: usize = 16 * 1024;
-/// Bytes of a body that go out with the head, before it is known how many the peer has room for: a quarter of what every
-/// peer has at first (RFC 9113, section 6.9.2). They wait in memory if it said meanwhile that it has less.
-const WITH_HEAD: usize = 16 * 1024;
+/// Bytes of a body that go out with the head, before it is known how many the peer has room for: a sixteenth of what every
+/// peer has at first (RFC 9113, section 6.9.2). If it said meanwhile that it has less they wait in memory, and that some of
+/// them are taken is not seen.
+const WITH_HEAD: usize = 4 * 1024;
 
 static END_OF_HEAD: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
 

@@ -100,13 +100,8 @@ def at_full_speed(shape, port, seconds, workers, directory):
 def wrk(shape, port, seconds, cores, _directory):
     def read(printed):
         total = totals(printed)
-        return Load(
-            requests=total["requests"],
-            seconds=total["microseconds"] / 1e6,
-            p50_ms=total["p50"] / 1e3,
-            p99_ms=total["p99"] / 1e3,
-            errors=total["socket_errors"] + total["bad_status"],
-        )
+        total["errors"] = total["socket_errors"] + total["bad_status"]
+        return seen_in(total)
 
     return Generator([
         "wrk", "--latency", "-t", str(min(len(cores), 2)), "-c", str(shape.connections), "-d", f"{seconds}s",
@@ -122,18 +117,23 @@ def tls_connections(shape, port, seconds, cores, _directory):
         share = total["resumed"] / max(total["requests"], 1)
         if total["requests"] and (share < 0.95 if shape.resume else share > 0):
             raise RuntimeError(f"{share:.1%} of the connections resumed a session")
-        return Load(
-            requests=total["requests"],
-            seconds=total["microseconds"] / 1e6,
-            p50_ms=total["p50"] / 1e3,
-            p99_ms=total["p99"] / 1e3,
-            errors=total["errors"],
-            resumed=share,
-        )
+        return seen_in(total, resumed=share)
 
     program = programs.compiled(TLS_CONNECTIONS, "-lssl", "-lcrypto")
     wanted = "resumed" if shape.resume else "full"
     return Generator([program, str(port), str(shape.connections), str(seconds), wanted], read, cores, seconds)
+
+
+def seen_in(total, **more):
+    """What all of these generators print."""
+    return Load(
+        requests=total["requests"],
+        seconds=total["microseconds"] / 1e6,
+        p50_ms=total["p50"] / 1e3,
+        p99_ms=total["p99"] / 1e3,
+        errors=total["errors"],
+        **more,
+    )
 
 
 def totals(printed):
@@ -181,14 +181,7 @@ def at_rate(shape, port, seconds, workers, per_second):
     """Requests that come at random times, so many a second, whether or not those before were answered."""
     def read(printed):
         total = totals(printed)
-        return Load(
-            requests=total["requests"],
-            seconds=total["microseconds"] / 1e6,
-            p50_ms=total["p50"] / 1e3,
-            p99_ms=total["p99"] / 1e3,
-            errors=total["errors"],
-            late_ms=total["late"] / 1e3,
-        )
+        return seen_in(total, late_ms=total["late"] / 1e3)
 
     program = programs.compiled(ARRIVALS, "-lm")
     command = [program, str(port), shape.path, str(shape.connections), str(seconds), f"{per_second:.3f}"]

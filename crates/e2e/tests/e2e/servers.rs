@@ -1,5 +1,6 @@
 //! Backup servers, and what an operator changes while the process runs: state and weight.
 
+use ropeway_e2e::lab::file;
 use ropeway_e2e::{Gate, Lab, Origin, Running, eventually, reply};
 
 const NAMED: &str = r#"
@@ -13,6 +14,11 @@ upstream = "app"
 servers = [{ address = "@1", name = "a" }, { address = "@2", name = "b" }]
 "#;
 
+/// The smallest file with servers as `upstream` says.
+fn serving(upstream: &str) -> Lab {
+    Lab::new().config(&file("", "", upstream).replace("servers = [@all]\n", ""))
+}
+
 fn change(lab: &Running, server: &str, json: &str) {
     let _ = lab.admin().post(&format!("/api/upstreams/app/servers/{server}"), json).expect(200);
 }
@@ -23,19 +29,12 @@ fn count(answers: &[String], body: &str) -> usize {
 
 #[test]
 fn backups_serve_only_when_no_other_server_can() {
-    let config = r#"
-[listener.web]
-bind = "127.0.0.1:0"
-
-[[route]]
-upstream = "app"
-
-[upstream.app]
+    let upstream = r#"
 servers = ["@1", "@2", { address = "@3", backup = true }]
 health = { type = "tcp", interval = "100ms", timeout = "100ms", fall = 1, rise = 1 }
 passive = false
 "#;
-    let mut lab = Lab::new().config(config).origins(3).start();
+    let mut lab = serving(upstream).origins(3).start();
     assert_eq!(count(&lab.answers(10), "3"), 0);
     lab.origin_mut(1).stop();
     lab.wait_for_state("app", 1, "down");
@@ -52,18 +51,11 @@ passive = false
 
 #[test]
 fn a_backup_takes_what_no_other_server_can() {
-    let config = r#"
-[listener.web]
-bind = "127.0.0.1:0"
-
-[[route]]
-upstream = "app"
-
-[upstream.app]
+    let upstream = r#"
 servers = ["@1", { address = "@2", backup = true }]
 passive = false
 "#;
-    let mut lab = Lab::new().config(config).origins(2).start();
+    let mut lab = serving(upstream).origins(2).start();
     assert_eq!(lab.answers(4), ["1"; 4]);
     lab.origin_mut(1).stop();
     // Each is tried on the first one, and then on the backup.
@@ -82,17 +74,10 @@ fn a_backup_takes_what_is_beyond_the_cap_of_the_others() {
         }
         peer.answer(&request, &reply(200, &[], "1"));
     });
-    let config = r#"
-[listener.web]
-bind = "127.0.0.1:0"
-
-[[route]]
-upstream = "app"
-
-[upstream.app]
+    let upstream = r#"
 servers = [{ address = "@1", max_connections = 1 }, { address = "@2", backup = true }]
 "#;
-    let lab = Lab::new().config(config).origin(held).origin(Origin::saying("2")).start();
+    let lab = serving(upstream).origin(held).origin(Origin::saying("2")).start();
     assert_eq!(lab.answers(2), ["1"; 2]);
     let mut waiting = lab.connect();
     waiting.send_get("/held");

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ropeway_core::balance::{Candidate, Live, PeakEwma, Pick, PickTable, Policy, Rng, WEIGHT_UNIT, hash_key};
 use ropeway_core::forwarding::{Arrival, ForwardingPolicy};
 use ropeway_core::http1::{HeadLimits, RequestHead, ResponseHead};
+use ropeway_core::http2::{Connection, Event, Limits, Manner, Scratch, Side};
 use ropeway_core::route::{HostMatch, PathMatch, RouteInput, RouteMatch, RouteTable};
 
 const REQUEST: &[u8] = b"GET /service-00000/items/4711?page=2 HTTP/1.1\r\n\
@@ -33,11 +34,12 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
 /// A name, and what prepares the case and calls it so many times.
 type Case = (&'static str, fn(u32));
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     ("parse_request", parse_request),
     ("serialise_request", serialise_request),
     ("parse_response", parse_response),
     ("serialise_response", serialise_response),
+    ("http2_exchange", http2_exchange),
     ("route_1", |calls| route(1, calls)),
     ("route_10000", |calls| route(10_000, calls)),
     ("pick_round_robin", |calls| pick(&Policy::RoundRobin, calls)),
@@ -64,6 +66,41 @@ fn parse_request(calls: u32) {
     for _ in 0..calls {
         black_box(head.parse(black_box(REQUEST), &limits).is_ok());
     }
+}
+
+/// A request from text to frames and back, and its response likewise, with a short body: both ends of a connection.
+fn http2_exchange(calls: u32) {
+    let limits = Limits {
+        streams: 100,
+        header_list: 64 * 1024,
+        stream_window: 64 * 1024,
+        connection_window: 1024 * 1024,
+        max_frame: 16 * 1024,
+    };
+    let mut client = Connection::<()>::new(Side::Client { https: true }, limits);
+    let mut server = Connection::<()>::new(Side::Server { most_resets: 100 }, limits);
+    let mut scratch = Scratch::default();
+    for _ in 0..calls {
+        let Ok((stream, _)) = client.request(black_box(REQUEST), ()) else { return };
+        client.end(stream);
+        hear(&mut server, &mut client, &mut scratch);
+        black_box(server.respond(stream, black_box(RESPONSE), Manner::Plain).is_ok());
+        black_box(server.send(stream, &[b'x'; 128]).is_ok());
+        server.end(stream);
+        hear(&mut client, &mut server, &mut scratch);
+        black_box((client.release(stream, 0), server.release(stream, 0)));
+    }
+}
+
+/// What one says the other hears.
+fn hear(to: &mut Connection<()>, from: &mut Connection<()>, scratch: &mut Scratch) {
+    let mut input = from.output();
+    while let Ok(Some(event)) = to.receive(&mut input, scratch) {
+        if let Event::Data { stream, bytes, .. } = event {
+            to.give_back(stream, bytes.len());
+        }
+    }
+    from.clear_output();
 }
 
 /// From the parsed head to the bytes for the server, forwarding fields included.

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use ropeway_core::http1::ResponseHead;
+use ropeway_core::http2::Scratch as Heads;
 
 use crate::sys::pipe::Pipe;
 
@@ -32,6 +33,8 @@ pub(crate) struct Scratch {
     pub output: Vec<u8>,
     /// Where response heads are parsed.
     pub response: ResponseHead,
+    /// Where heads of HTTP/2 are put together.
+    pub heads: Heads,
     /// What bodies go through that nobody has to look at.
     pub pipe: SparePipe,
 }
@@ -42,6 +45,7 @@ impl Scratch {
             input: vec![0; BODY_READ].into_boxed_slice(),
             output: Vec::with_capacity(BODY_READ),
             response: ResponseHead::new(),
+            heads: Heads::default(),
             pipe: SparePipe::default(),
         }
     }

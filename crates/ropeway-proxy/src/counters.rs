@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ropeway_core::end::EndReason;
 use ropeway_core::grpc::GrpcStatus;
+use ropeway_core::http2::Code;
 
 /// A number that only goes up, written by one thread and read by any.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ impl ByClass {
         }
     }
 
-    /// The counts, by index of [`Self::NAMES`].
+    /// The counts, by index of [`Code::NAMES`].
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().map(Counter::get)
     }
@@ -116,35 +117,17 @@ impl ByReason {
 
 /// Connections of HTTP/2 by the code of the error that they ended over.
 #[derive(Debug, Default)]
-pub struct ByHttp2Code([Counter; Self::NAMES.len()]);
+pub struct ByHttp2Code([Counter; Code::NAMES.len()]);
 
 impl ByHttp2Code {
-    /// The codes by their numbers (RFC 9113 section 7).
-    pub const NAMES: [&'static str; 14] = [
-        "NO_ERROR",
-        "PROTOCOL_ERROR",
-        "INTERNAL_ERROR",
-        "FLOW_CONTROL_ERROR",
-        "SETTINGS_TIMEOUT",
-        "STREAM_CLOSED",
-        "FRAME_SIZE_ERROR",
-        "REFUSED_STREAM",
-        "CANCEL",
-        "COMPRESSION_ERROR",
-        "CONNECT_ERROR",
-        "ENHANCE_YOUR_CALM",
-        "INADEQUATE_SECURITY",
-        "HTTP_1_1_REQUIRED",
-    ];
-
     /// Counts one connection.
-    pub fn bump(&self, code: u32) {
-        if let Some(counter) = self.0.get(code as usize) {
+    pub fn bump(&self, code: Code) {
+        if let Some(counter) = self.0.get(code.0 as usize) {
             counter.bump();
         }
     }
 
-    /// How many connections ended over a code, by index of [`Self::NAMES`].
+    /// How many connections ended over a code, by index of [`Code::NAMES`].
     #[must_use]
     pub fn count(&self, code: usize) -> u64 {
         self.0.get(code).map_or(0, Counter::get)

@@ -291,7 +291,7 @@ fn send(
     link.begin_attempt();
     let sent = link.link.send(cx, output, &[], &worker.buffers);
     sent.map_err(|error| Failure::of_first_write(&error))?;
-    exchange.upload.finish(&mut link.link).map_err(|_| Failure::unsent())?;
+    exchange.upload.finish(&mut link.link);
     wait::begin_response(worker, asked.route, exchange);
     Ok(Step::Respond)
 }
@@ -357,7 +357,7 @@ fn move_bodies(
         Poll::Pending => {}
     }
     if exchange.leaves_client_unread(&server.link) && response::client_is_gone(cx, client) {
-        return Err(Failure::client_gone(cx, client, Stage::Relay));
+        return Err(Failure::client_gone(client, Stage::Relay));
     }
     Ok(false)
 }
@@ -463,10 +463,10 @@ pub(crate) fn note_refused(worker: &Worker, client: &mut Client, exchange: &mut 
 }
 
 /// Counts and logs a request that has not begun, and does not, since its client is gone.
-pub(crate) fn note_gone(cx: &mut Context<'_>, worker: &Worker, client: &mut Client, exchange: &mut Exchange) {
+pub(crate) fn note_gone(worker: &Worker, client: &mut Client, exchange: &mut Exchange) {
     let end = match exchange.step {
         Step::Refuse => exchange.end,
-        _ => Failure::client_gone(cx, client, Stage::Admit).end,
+        _ => Failure::client_gone(client, Stage::Admit).end,
     };
     note_refused(worker, client, exchange, end);
 }

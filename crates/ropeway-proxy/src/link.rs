@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use h2::Reason;
 use ropeway_core::http1::Head;
+use ropeway_core::http2::Code;
 
 use crate::buffers::{BufferPool, Pending};
 use crate::connect::give_up_after;
@@ -195,15 +195,10 @@ impl Link {
 
     /// Says that nothing follows what was sent so far but these trailers. Only a stream marks that; elsewhere the body
     /// did it.
-    ///
-    /// # Errors
-    ///
-    /// Those of the stream.
     #[inline]
-    pub fn finish(&mut self, trailers: Option<&Head>) -> io::Result<()> {
-        match &mut self.transport {
-            Transport::Socket(..) => Ok(()),
-            Transport::Stream(stream) => stream.finish(trailers, self.outbox.is_empty()),
+    pub fn finish(&mut self, trailers: Option<&Head>) {
+        if let Transport::Stream(stream) = &mut self.transport {
+            stream.finish(trailers, self.outbox.is_empty());
         }
     }
 
@@ -224,14 +219,6 @@ impl Link {
         }
     }
 
-    /// Sees to what arrives while nobody reads it, so that it takes no more memory than it has bytes. Only on a stream;
-    /// elsewhere it waits in the socket.
-    pub fn gather(&mut self, cx: &mut Context<'_>) {
-        if let Transport::Stream(stream) = &mut self.transport {
-            stream.gather(cx);
-        }
-    }
-
     /// Writes what waits.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, pool: &BufferPool) -> Poll<io::Result<()>> {
@@ -247,10 +234,10 @@ impl Link {
                 count => self.outbox.consume(count, pool),
             }
         }
-        match &mut self.transport {
-            Transport::Socket(..) => Poll::Ready(Ok(())),
-            Transport::Stream(stream) => Poll::Ready(stream.flush()),
+        if let Transport::Stream(stream) = &mut self.transport {
+            stream.flush();
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Our own address on a TCP connection.
@@ -316,10 +303,10 @@ impl Link {
     }
 
     /// Why a peer is gone, where that is known: only of a stream, which may have been ended for what it did.
-    pub fn why_gone(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
+    pub fn why_gone(&mut self) -> Option<io::Error> {
         match &mut self.transport {
             Transport::Socket(..) => None,
-            Transport::Stream(stream) => stream.why_gone(cx),
+            Transport::Stream(stream) => stream.why_gone(),
         }
     }
 
@@ -375,7 +362,10 @@ impl Link {
             Transport::Socket(socket, _) => {
                 rustix::net::shutdown(socket.as_fd(), rustix::net::Shutdown::Write).map_err(io::Error::from)
             }
-            Transport::Stream(stream) => stream.finish(None, true),
+            Transport::Stream(stream) => {
+                stream.finish(None, true);
+                Ok(())
+            }
         }
     }
 
@@ -386,7 +376,7 @@ impl Link {
                 // A socket that cannot be told closes in the ordinary way.
                 let _ = rustix::net::sockopt::set_socket_linger(socket.as_fd(), Some(Duration::ZERO));
             }
-            Transport::Stream(stream) => stream.reset(Reason::INTERNAL_ERROR),
+            Transport::Stream(stream) => stream.reset(Code::INTERNAL),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use httpdate::HttpDate;
 use ropeway_core::end::EndReason;
-use ropeway_core::http1::RequestHead;
+use ropeway_core::http1::{RequestHead, reason_phrase};
 
 use crate::connection::Client;
 use crate::exchange::{Call, write_field, write_status};
@@ -155,27 +155,5 @@ fn retry_after(reason: EndReason) -> Option<u32> {
         | EndReason::Shutdown => Some(1),
         EndReason::NoServer | EndReason::ServerUnresolved => Some(5),
         _ => None,
-    }
-}
-
-fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        404 => "Not Found",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
     }
 }

@@ -225,10 +225,7 @@ impl Pump {
             // Where the end is known to come next, it goes along with the last piece.
             if self.done || !from.is_at_end() || !to.outbox.is_empty() {
                 match to.poll_flush(cx, &worker.buffers) {
-                    Poll::Pending => {
-                        from.gather(cx);
-                        return self.wait(Waiting::Sink, worker);
-                    }
+                    Poll::Pending => return self.wait(Waiting::Sink, worker),
                     Poll::Ready(flushed) => flushed.map_err(PumpError::Sink)?,
                 }
             }
@@ -315,7 +312,8 @@ impl Pump {
         self.kept = self.kept.take().filter(|_| trailers.is_none());
         self.end_of_stream(trailers.as_deref(), output)?;
         self.send(cx, output, &[], to, &worker.buffers)?;
-        self.finish(to)
+        self.finish(to);
+        Ok(())
     }
 
     /// Takes what belongs to the body off the front of `input` and sends it, after whatever `output` holds.
@@ -350,7 +348,7 @@ impl Pump {
                 output.extend_from_slice(std::mem::take(&mut data));
             }
             self.send(cx, output, data, to, pool)?;
-            self.finish(to)?;
+            self.finish(to);
             if input.len() >= MUCH {
                 self.appetite = appetite_for(to);
             }
@@ -360,7 +358,7 @@ impl Pump {
         if !output.is_empty() {
             self.send(cx, output, &[], to, pool)?;
         }
-        self.finish(to)?;
+        self.finish(to);
         Ok(used)
     }
 
@@ -380,13 +378,11 @@ impl Pump {
     }
 
     /// Lets the sink mark the end of the body, once there is one.
-    pub fn finish(&self, to: &mut Link) -> Result<(), PumpError> {
-        if !self.done {
-            return Ok(());
+    pub fn finish(&self, to: &mut Link) {
+        if self.done {
+            // A translation has put them into the content.
+            to.finish(self.decoder.trailers().filter(|_| self.translation.is_none()));
         }
-        // A translation has put them into the content.
-        let trailers = self.decoder.trailers().filter(|_| self.translation.is_none());
-        to.finish(trailers).map_err(PumpError::Sink)
     }
 
     /// Like [`Self::forward`], but only appends to `output`.

@@ -32,14 +32,12 @@ fn deaf(lab: &Running) -> Connection {
     connection
 }
 
-/// A client that does not read, and more responses for it than the kernel takes. The requests are over for the proxy: what is
-/// left of them waits in the connection.
+/// A client that does not read, and more responses for it than the kernel takes.
 fn overwhelmed(lab: &Running) -> (Connection, Vec<u32>) {
     let mut connection = Connection::open(&lab.client().receive_buffer(65_536).segments(1400));
     connection.gives_credit = false;
     let streams: Vec<u32> = (0..100).map(|_| connection.start(Block::get("/60000"))).collect();
-    let ended = || lab.admin().metric("ropeway_request_ends_total", &[("reason", "completed")]);
-    eventually("the requests are over", || (ended() == streams.len() as f64).then_some(()));
+    lab.origin(1).wait_for_requests(streams.len());
     (connection, streams)
 }
 

@@ -70,7 +70,7 @@ mod requests {
         connection.finish(stream);
         let response = client.receive().expect(203).expect_body("");
         assert_eq!(response.field("x-answer").as_deref(), Some("Kept Too"));
-        assert_eq!(response.reason, "Non Authoritative Information");
+        assert_eq!(response.reason, "Non-Authoritative Information");
     }
 
     #[test]

@@ -72,11 +72,8 @@ mod large_heads {
         let held = hold(&lab, &mut shared);
         let one = lab.client().field("X-Large", &"l".repeat(9_000));
         let many = (0..40).fold(lab.client(), |client, n| client.field(&format!("X-{n}"), &"m".repeat(200)));
-        // Text of rare characters is larger in compressed fields than it was.
-        let swollen = lab.client().field("X-Large", &"\\".repeat(4_500));
         let target = format!("/{}", "t".repeat(9_000));
-        let clients =
-            [(one, "/one"), (many, "/many"), (swollen, "/swollen"), (lab.client(), target.as_str())];
+        let clients = [(one, "/one"), (many, "/many"), (lab.client(), target.as_str())];
         for (client, target) in clients {
             let mut client = asks(&client, "POST", target, "body");
             let mut own = server.accept(&WIDE);

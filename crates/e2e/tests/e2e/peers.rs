@@ -147,9 +147,9 @@ mod servers {
         let mut waiting = lab.connect();
         waiting.send_request("POST", "/held", "body");
         origin.wait_for_requests(1);
-        // The last one is made of what takes the most room in compressed fields.
-        for large in ["l".repeat(20_000), "\\".repeat(4_500)] {
-            let _ = lab.client().field("X-Large", &large).get("/large").expect(502);
+        // What is written byte by byte is no larger for what it is made of.
+        for (large, status) in [("l".repeat(20_000), 502), ("\\".repeat(4_500), 200)] {
+            let _ = lab.client().field("X-Large", &large).get("/large").expect(status);
         }
         for announcement in ["", "Trailer: X-Sum\r\n"] {
             let mut client = lab.connect();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use ropeway_proxy::counters::{ByHttp2Code, ListenerCounters};
+use ropeway_core::http2::Code;
+use ropeway_proxy::counters::ListenerCounters;
 use ropeway_proxy::snapshot::Snapshot;
 
 use super::families::{self as family, Family};
@@ -24,7 +25,7 @@ pub(super) fn encode(page: &mut Page<'_>, snapshot: &Snapshot) -> fmt::Result {
     sums(page, snapshot, &family::HTTP2_CONNECTIONS, |worker| worker.http2.get())?;
     let mut errors = page.family(&family::HTTP2_ERRORS)?;
     for listener in &snapshot.listeners {
-        for (code, name) in ByHttp2Code::NAMES.iter().enumerate() {
+        for (code, name) in Code::NAMES.iter().enumerate() {
             let count = listener.live.counters.sum(|worker| worker.http2_errors.count(code));
             if count > 0 {
                 errors.counter(&[&listener.name, name], count)?;

@@ -1,20 +1,30 @@
 //! Where frames begin and end in a stream of bytes (RFC 9113, section 4.1).
 
-use super::guard::{END_STREAM, MAX_WINDOW, PREFACE_LEN};
-
-const HEADER_LEN: usize = 9;
+pub(super) const HEADER_LEN: usize = 9;
+/// The highest number of a stream, and the largest window.
+pub(super) const MOST: u32 = 0x7fff_ffff;
 
 pub(super) const DATA: u8 = 0x0;
 pub(super) const HEADERS: u8 = 0x1;
 pub(super) const PRIORITY: u8 = 0x2;
 pub(super) const RST_STREAM: u8 = 0x3;
 pub(super) const SETTINGS: u8 = 0x4;
+pub(super) const PUSH_PROMISE: u8 = 0x5;
 pub(super) const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 pub(super) const WINDOW_UPDATE: u8 = 0x8;
 pub(super) const CONTINUATION: u8 = 0x9;
 /// RFC 9218, section 7.1.
 pub(super) const PRIORITY_UPDATE: u8 = 0x10;
+
+pub(super) const END_STREAM: u8 = 0x1;
+pub(super) const ACK: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const PADDED: u8 = 0x8;
+pub(super) const WITH_PRIORITY: u8 = 0x20;
+
+/// Where the flags are in the header of a frame.
+pub(super) const FLAGS_AT: usize = 4;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +33,28 @@ pub(super) struct Frame {
     pub kind: u8,
     pub flags: u8,
     pub stream: u32,
+}
+
+impl Frame {
+    pub const fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn read([l0, l1, l2, kind, flags, s0, s1, s2, s3]: [u8; HEADER_LEN]) -> Self {
+        let len = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+        Self { len, kind, flags, stream: u32::from_be_bytes([s0, s1, s2, s3]) & MOST }
+    }
+
+    /// Appends the header. No frame of ours is longer than 24 bits can say.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes());
+    }
+
+    pub fn bytes(self) -> [u8; HEADER_LEN] {
+        let [_, l0, l1, l2] = u32::try_from(self.len).unwrap_or_default().to_be_bytes();
+        let [s0, s1, s2, s3] = self.stream.to_be_bytes();
+        [l0, l1, l2, self.kind, self.flags, s0, s1, s2, s3]
+    }
 }
 
 /// What follows in a stream of frames.
@@ -48,6 +80,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Takes what is next off the front of `bytes`.
+    #[inline]
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Piece<'a>> {
         let Some(left) = self.left else { return self.header(bytes).map(Piece::Header) };
         if bytes.is_empty() && left > 0 {
@@ -70,6 +103,12 @@ impl Frames {
     }
 
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        if self.held == 0
+            && let Some((header, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Some(self.begin(*header));
+        }
         let (now, later) = bytes.split_at(bytes.len().min(HEADER_LEN - self.held));
         let end = self.held + now.len();
         self.header.get_mut(self.held..end)?.copy_from_slice(now);
@@ -78,54 +117,13 @@ impl Frames {
             return None;
         }
         self.held = 0;
-        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = self.header;
-        let len = u32::from_be_bytes([0, l0, l1, l2]) as usize;
-        self.left = Some(len);
-        Some(Frame { len, kind, flags, stream: u32::from_be_bytes([s0, s1, s2, s3]) & MAX_WINDOW })
-    }
-}
-
-/// A kind of frame that nobody knows, which is ignored (RFC 9113, section 5.5).
-const UNKNOWN: u8 = 0xff;
-/// Where the kind is in the header of a frame, counted from the end.
-const KIND_FROM_END: usize = 6;
-
-/// Makes frames of DATA that carry nothing and end nothing frames that are ignored. Some peers send one to flush, and the
-/// `h2` crate ends a connection at the hundredth, however long it has been there.
-#[derive(Debug)]
-pub struct EmptyData {
-    preface: usize,
-    frames: Frames,
-}
-
-impl EmptyData {
-    /// At the first byte that a client sends, of its preface.
-    #[must_use]
-    pub fn of_client() -> Self {
-        Self { preface: PREFACE_LEN, frames: Frames::default() }
+        Some(self.begin(self.header))
     }
 
-    /// At the first byte that a server sends.
-    #[must_use]
-    pub fn of_server() -> Self {
-        Self { preface: 0, frames: Frames::default() }
-    }
-
-    /// Looks at bytes that have arrived. A frame whose header comes in two pieces stays as it is if the first has its kind.
-    pub fn hide(&mut self, bytes: &mut [u8]) {
-        let mut at = self.preface.min(bytes.len());
-        self.preface -= at;
-        while let Some(mut rest) = bytes.get(at..)
-            && let Some(piece) = self.frames.next(&mut rest)
-        {
-            at = bytes.len() - rest.len();
-            if let Piece::Header(Frame { len: 0, kind: DATA, flags, stream: 1.. }) = piece
-                && flags & END_STREAM == 0
-                && let Some(kind) = at.checked_sub(KIND_FROM_END).and_then(|at| bytes.get_mut(at))
-            {
-                *kind = UNKNOWN;
-            }
-        }
+    fn begin(&mut self, header: [u8; HEADER_LEN]) -> Frame {
+        let frame = Frame::read(header);
+        self.left = Some(frame.len);
+        frame
     }
 }
 
@@ -133,36 +131,29 @@ impl EmptyData {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
-    }
-
     #[test]
-    fn only_data_without_a_purpose_is_hidden() {
-        let kept = [
-            frame(HEADERS, 0, 1, b"block"),
-            frame(DATA, 0, 1, b"body"),
-            frame(DATA, END_STREAM, 1, b""),
-            frame(DATA, 0, 0, b""),
-            frame(SETTINGS, 0, 0, b""),
-        ];
-        for kept in &kept {
-            for size in 1..=30 {
-                let arrived = [&kept[..], &frame(DATA, 0, 3, b""), kept, kept].concat();
-                let expected = [&kept[..], &frame(UNKNOWN, 0, 3, b""), kept, kept].concat();
-                let (mut filter, mut seen) = (EmptyData::of_server(), arrived.clone());
-                seen.chunks_mut(size).for_each(|piece| filter.hide(piece));
-                let kind_at = kept.len() + 3;
-                let is_split = (kind_at + 1..kept.len() + HEADER_LEN).any(|at| at.is_multiple_of(size));
-                assert_eq!(seen, if is_split { arrived } else { expected }, "{size}");
-            }
+    fn frames_are_the_same_in_pieces_of_any_length() {
+        let mut bytes = Vec::new();
+        for (kind, payload) in [(HEADERS, &b"block"[..]), (SETTINGS, b""), (DATA, b"some data")] {
+            Frame { len: payload.len(), kind, flags: END_STREAM, stream: 3 }.write(&mut bytes);
+            bytes.extend_from_slice(payload);
         }
-    }
-
-    #[test]
-    fn the_preface_of_a_client_is_no_frame() {
-        let mut arrived = [&[0; PREFACE_LEN][..], &frame(DATA, 0, 1, b"")].concat();
-        EmptyData::of_client().hide(&mut arrived);
-        assert_eq!(arrived, [&[0; PREFACE_LEN][..], &frame(UNKNOWN, 0, 1, b"")].concat());
+        for size in 1..=bytes.len() {
+            let (mut frames, mut seen) = (Frames::default(), Vec::new());
+            for mut piece in bytes.chunks(size) {
+                while let Some(piece) = frames.next(&mut piece) {
+                    match piece {
+                        Piece::Header(frame) => {
+                            assert!(frame.has(END_STREAM) && frame.stream == 3);
+                            seen.push((frame.kind, Vec::new()));
+                        }
+                        Piece::Payload { bytes, .. } => seen.last_mut().unwrap().1.extend_from_slice(bytes),
+                    }
+                }
+            }
+            let expected = [(HEADERS, b"block".to_vec()), (SETTINGS, vec![]), (DATA, b"some data".to_vec())];
+            assert_eq!(seen, expected, "{size}");
+            assert!(!frames.is_within_header());
+        }
     }
 }

@@ -1,11 +1,20 @@
-//! Rules of HTTP/2 (RFC 9113) that can be judged without a connection.
+//! HTTP/2 (RFC 9113) without a socket: bytes in, events out, and bytes to be sent.
 
-mod field_block;
+mod announced;
+mod calm;
+mod code;
+mod compose;
+mod connection;
+mod flow;
 mod frames;
-mod guard;
-mod huffman;
-mod waiting;
+mod hpack;
+mod message;
+mod settings;
+mod stream;
 
-pub use frames::EmptyData;
-pub use guard::{Code, Guard};
-pub use waiting::{Block, Opening};
+pub use code::Code;
+pub use compose::{Manner, Untranslatable};
+pub use connection::{Connection, Event, Fatal, ResetBy, Side};
+pub use message::Scratch;
+pub use settings::Limits;
+pub use stream::Closed;

@@ -71,10 +71,8 @@ pub(super) fn failed(
         client.link.close_next();
     }
     let sent = client.link.send(cx, &response, &[], &worker.buffers);
-    match sent.and_then(|()| client.link.finish(None)) {
-        Ok(()) => Step::Answer,
-        Err(_) => Step::Finish(After::Close),
-    }
+    client.link.finish(None);
+    if sent.is_ok() { Step::Answer } else { Step::Finish(After::Close) }
 }
 
 /// Writes out a response of our own.

@@ -1,7 +1,6 @@
 //! Why an attempt at one server failed, and what that means for the next.
 
 use std::io;
-use std::task::Context;
 
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::health::FailureKind;
@@ -12,7 +11,7 @@ use crate::connection::Client;
 use crate::http2::{self, Broken};
 use crate::relay::PumpError;
 
-/// What a peer did that the `h2` crate does not take.
+/// What a peer did that ends a stream.
 const RULES: &str = "against the rules of HTTP/2";
 
 /// A failed attempt.
@@ -128,9 +127,9 @@ impl Failure {
     }
 
     /// The client is gone.
-    pub fn client_gone(cx: &mut Context<'_>, client: &mut Client, stage: Stage) -> Self {
+    pub fn client_gone(client: &mut Client, stage: Stage) -> Self {
         let gone = Self::local(EndReason::ClientClosed, stage);
-        client.link.why_gone(cx).map_or(gone, |error| Self::of_client(&PumpError::Source(error), stage))
+        client.link.why_gone().map_or(gone, |error| Self::of_client(&PumpError::Source(error), stage))
     }
 
     /// The request body broke.

@@ -185,9 +185,11 @@ pub(super) fn end_with_trailers(client: &mut Client, exchange: &Exchange) -> boo
     write_status(&mut section, call, exchange.end.reason, exchange.end.detail);
     section.extend_from_slice(b"\r\n");
     let mut decoder = BodyDecoder::new(BodyFraming::Stream, &client.listener.body_limits);
-    client.link.is_stream()
-        && decoder.end_with_trailers(&section).is_ok()
-        && client.link.finish(decoder.trailers()).is_ok()
+    let tells = client.link.is_stream() && decoder.end_with_trailers(&section).is_ok();
+    if tells {
+        client.link.finish(decoder.trailers());
+    }
+    tells
 }
 
 /// Appends the fields that tell a client how its call ended.

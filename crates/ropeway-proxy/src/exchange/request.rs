@@ -11,7 +11,6 @@ use super::state::Exchange;
 use super::{grpc, request_id};
 use crate::buffers::HEAD_READ;
 use crate::connection::Client;
-use crate::http2;
 use crate::relay::PumpError;
 use crate::snapshot::{FieldEdits, HostRewrite, Route};
 use crate::tls::IDENTITY_FIELDS;
@@ -98,7 +97,7 @@ fn max_forwards(request: &RequestHead) -> Option<u64> {
     digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The largest head, by [`http2::charge`], that shares a connection of HTTP/2. Beyond its limits nginx ends the connection
+/// The largest head, by [`charge`], that shares a connection of HTTP/2. Beyond its limits nginx ends the connection
 /// with all that is on it: by default 8 KiB for a field, 32 KiB for all of them. What we append to a field takes less than
 /// is charged for those that every request has.
 const LARGEST_SHARED: usize = 8 * 1024;
@@ -112,15 +111,20 @@ pub(super) fn risks_connection(request: &RequestHead, client: &Client, all_trail
     }
     let identity = client.identity.as_ref().filter(|_| client.listener.writes_identity());
     let fields = request.head.len() + 1;
-    let at_most = http2::MOST_CHARGED * request.head.bytes().len() + http2::charge(b"", b"") * fields;
+    let at_most = request.head.bytes().len() + charge(b"", b"") * fields;
     if identity.is_none() && at_most <= LARGEST_SHARED {
         return false;
     }
-    let theirs = request.head.fields().map(|FieldRef { name, value, .. }| http2::charge(name, value));
+    let theirs = request.head.fields().map(|FieldRef { name, value, .. }| charge(name, value));
     let ours = identity.into_iter().flat_map(|identity| identity.fields());
-    let ours = ours.map(|(name, value)| http2::charge(name, value.as_bytes()));
-    let size = http2::charge(b":path", request.target()) + theirs.chain(ours).sum::<usize>();
+    let ours = ours.map(|(name, value)| charge(name, value.as_bytes()));
+    let size = charge(b":path", request.target()) + theirs.chain(ours).sum::<usize>();
     size > LARGEST_SHARED
+}
+
+/// How large a server may find a field (RFC 9113, section 6.5.2).
+fn charge(name: &[u8], value: &[u8]) -> usize {
+    32 + name.len() + value.len()
 }
 
 /// Writes the request head for `server`.

@@ -315,8 +315,8 @@ fn send_first(
     if exchange.download.is_done() {
         exchange.committed = true;
         send(cx, client, output, buffers)?;
-        let finished = exchange.download.finish(&mut client.link);
-        return finished.map(|()| 0).map_err(|error| Failure::while_relaying(&error));
+        exchange.download.finish(&mut client.link);
+        return Ok(0);
     }
     let sent = exchange.download.forward(cx, body, output, &mut client.link, buffers);
     // A body that is malformed from its first piece on is found out before anything is sent.
@@ -482,9 +482,9 @@ fn poll_client(
         flushed.map_err(|error| Failure::while_relaying(&PumpError::Sink(error)))?;
     }
     match client.poll_noise(cx) {
-        Poll::Ready(Noise::Gone) => Err(Failure::client_gone(cx, client, Stage::Send)),
+        Poll::Ready(Noise::Gone) => Err(Failure::client_gone(client, Stage::Send)),
         Poll::Ready(Noise::HalfClosed) if client.listener.abort_on_close => {
-            Err(Failure::client_gone(cx, client, Stage::Send))
+            Err(Failure::client_gone(client, Stage::Send))
         }
         Poll::Ready(Noise::HalfClosed) if uploading && exchange.upload.lacks_more_than(&client.link) => {
             Err(Failure::of_client(&PumpError::SourceEnded, Stage::Send))

@@ -4,14 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use h2::Reason;
 use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{BodyFraming, BodyLimits, HeadScan, RequestHead};
+use ropeway_core::http2::Code;
 
 use super::{Call, Permit, Step, grpc};
 use crate::access_log::RequestId;
 use crate::connection::Client;
-use crate::http2;
 use crate::link::Link;
 use crate::opening::Opening;
 use crate::pool::ServerLink;
@@ -45,8 +44,8 @@ impl End {
         Self { detail, ..self }
     }
 
-    pub fn with_reset(self, reason: Reason) -> Self {
-        Self { detail: http2::name_of(reason), reset: Some(reason.into()), ..self }
+    pub fn with_reset(self, code: Code) -> Self {
+        Self { detail: code.name(), reset: Some(code.0), ..self }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::worker::Worker;
 /// Waits for the connection to the server, which has its own deadlines, as long as there is somebody to answer.
 pub(super) fn for_connection(cx: &mut Context<'_>, client: &mut Client) -> Poll<Result<Step, Failure>> {
     if response::client_has_left(cx, client) {
-        return Poll::Ready(Err(Failure::client_gone(cx, client, Stage::Connect)));
+        return Poll::Ready(Err(Failure::client_gone(client, Stage::Connect)));
     }
     client.look_meanwhile();
     Poll::Pending

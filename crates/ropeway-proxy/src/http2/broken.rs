@@ -1,19 +1,19 @@
-//! What it means that a stream to a server broke.
+//! What it means that a stream broke.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 
-use h2::Reason;
-
-use crate::counters::ByHttp2Code;
+use ropeway_core::http2::Code;
 
 /// How it broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The server says that it has not looked at the request, which can then be sent elsewhere (RFC 9113, section 8.7).
     Refused,
-    /// The server gave the stream up, for this reason.
-    Reset(Reason),
-    /// What the server sent, here or on another stream of the connection, breaks the rules of HTTP/2.
+    /// The peer gave the stream up, for this reason.
+    Reset(Code),
+    /// What the peer sent, here or on another stream of the connection, breaks the rules of HTTP/2.
     Malformed,
     /// The server refused to go on with TLS.
     Alert,
@@ -25,8 +25,8 @@ impl Broken {
     /// What an error of reading says, on a connection of HTTP/1.1 as well.
     pub fn of(error: &io::Error) -> Self {
         let inner = error.get_ref();
-        if let Some(error) = inner.and_then(|error| error.downcast_ref::<h2::Error>()) {
-            return Self::of_stream(error);
+        if let Some(broken) = inner.and_then(|error| error.downcast_ref()) {
+            return *broken;
         }
         match inner.and_then(|error| error.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::AlertReceived(_)) => Self::Alert,
@@ -34,28 +34,41 @@ impl Broken {
         }
     }
 
-    fn of_stream(error: &h2::Error) -> Self {
-        match error.reason() {
-            // Streams that a GOAWAY does not leave out end with the connection instead, whatever its reason is.
-            _ if error.is_go_away() && error.is_remote() => Self::Refused,
-            Some(Reason::REFUSED_STREAM) => Self::Refused,
-            Some(reason) if error.is_reset() && error.is_remote() => Self::Reset(reason),
-            _ if error.is_library() => Self::Malformed,
-            _ => Self::Lost,
+    /// Whether the peer has ended the stream, so that it is none of the connection any more.
+    pub fn is_by_peer(self) -> bool {
+        matches!(self, Self::Refused | Self::Reset(_))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("the stream was refused"),
+            Self::Reset(code) => write!(f, "the stream was reset: {}", code.name()),
+            Self::Malformed => f.write_str("against the rules of HTTP/2"),
+            Self::Alert => f.write_str("the peer refused to go on with TLS"),
+            Self::Lost => f.write_str("the connection is gone"),
         }
     }
 }
 
-/// The name of an error code (RFC 9113, section 7).
-pub(crate) fn name_of(reason: Reason) -> &'static str {
-    ByHttp2Code::NAMES.get(u32::from(reason) as usize).unwrap_or(&"an unknown error code")
+impl Error for Broken {}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        let kind = match broken {
+            Broken::Refused | Broken::Reset(_) | Broken::Malformed => io::ErrorKind::ConnectionReset,
+            Broken::Alert | Broken::Lost => io::ErrorKind::ConnectionAborted,
+        };
+        Self::new(kind, broken)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Broken {
+    fn of(error: impl Into<Box<dyn Error + Send + Sync>>) -> Broken {
         Broken::of(&io::Error::other(error))
     }
 
@@ -65,5 +78,6 @@ mod tests {
         assert_eq!(of(alert()), Broken::Alert);
         assert_eq!(of(rustls::Error::DecryptError), Broken::Lost);
         assert_eq!(Broken::of(&io::ErrorKind::ConnectionReset.into()), Broken::Lost);
+        assert_eq!(Broken::of(&Broken::Refused.into()), Broken::Refused);
     }
 }

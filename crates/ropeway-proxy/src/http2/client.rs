@@ -3,18 +3,16 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::client::{Builder, Connection, SendRequest};
+use ropeway_core::http2::{Connection, Limits, Side};
 
 use super::stream::Stream;
-use super::transport::Transport;
+use super::transport::{Gone, Transport};
 use crate::link::Link;
 use crate::opening::Destination;
 use crate::upstream::Quota;
@@ -27,13 +25,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Bytes of a decompressed field section.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
-/// Bytes of a request body that wait for a stream to be written.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// Bytes that small DATA frames may cost beside their own until they are taken, on all streams together. Beyond it the crate
-/// gives up the connection with all that is on it, so this is to be out of reach for a server that means well: streams whose
-/// clients do not read gather theirs.
-const DATA_FRAME_BUDGET: usize = 64 * 1024 * 1024;
+/// Bytes of the largest frame that servers may send.
+const MAX_FRAME: u32 = 16 * 1024;
 
 /// How long the kernel waits for a sign of life of the server's. PING could ask for one as well, but common servers of gRPC
 /// take a few of them within five minutes for an attack.
@@ -46,8 +39,7 @@ const MOST_RESETS: u32 = 64;
 
 /// A connection that carries many requests at a time.
 pub(crate) struct Multiplexed {
-    requests: SendRequest<Bytes>,
-    https: bool,
+    transport: Transport,
     /// [`ServerLive::moves`](crate::upstream::ServerLive) when it was opened.
     moves: u64,
     state: Rc<State>,
@@ -75,45 +67,46 @@ struct State {
 ///
 /// # Errors
 ///
-/// Those of the `h2` crate, and `PROTOCOL_ERROR` for an end before there were settings.
+/// Those of the link, and what the server did that is against the rules.
 pub(crate) async fn greet(
     worker: &Rc<Worker>,
     link: Link,
     destination: &Destination,
     moves: u64,
     is_for_one: bool,
-) -> Result<Multiplexed, h2::Error> {
+) -> io::Result<Multiplexed> {
     link.give_up_after(LONGEST_SILENCE);
-    let transport = Transport::to_server(link, Rc::clone(worker), is_for_one);
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .data_frame_budget(DATA_FRAME_BUDGET)
-        .initial_max_send_streams(0)
-        .max_send_buffer_size(SEND_BUFFER);
-    let (requests, mut connection) = builder.handshake(transport.clone()).await?;
+    let limits = Limits {
+        streams: 0,
+        header_list: MAX_HEADER_LIST,
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        max_frame: MAX_FRAME,
+    };
+    let connection = Connection::new(Side::Client { https: destination.tls.is_some() }, limits);
+    let transport = Transport::to_server(link, Rc::clone(worker), connection, is_for_one);
     // How many streams the server takes is known from then on (RFC 9113, section 3.4). Guesses would be refused.
-    poll_fn(|cx| match poll_turn(cx, &mut connection, &transport) {
-        Poll::Ready(end) => Poll::Ready(end.and(Err(Reason::PROTOCOL_ERROR.into()))),
-        Poll::Pending if requests.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+    poll_fn(|cx| match poll_turn(cx, &transport) {
+        Poll::Ready(error) => Poll::Ready(Err(error)),
+        Poll::Pending if transport.with(|connection| connection.most_streams()) > 0 => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
     .await?;
     let state = Rc::new(State::default());
     state.heard.set(transport.received());
     state.used_ms.set(worker.deadlines.now_ms());
-    let https = destination.tls.is_some();
-    let multiplexed = Multiplexed { requests, https, moves, state: Rc::clone(&state) };
+    let multiplexed = Multiplexed { transport: transport.clone(), moves, state: Rc::clone(&state) };
     let (live, worker) = (Arc::clone(&destination.live), worker.index);
     tokio::task::spawn_local(async move {
         live.counters.of(worker).inspect(|counters| counters.multiplexed_in.bump());
         let end = poll_fn(|cx| {
-            let poll = poll_turn(cx, &mut connection, &transport);
+            let poll = poll_turn(cx, &transport);
             state.heard.set(transport.received());
-            poll
+            match poll {
+                // Nobody is left who could want a stream.
+                Poll::Pending if transport.count() == 1 => transport.poll_close(cx),
+                poll => poll.map(Err),
+            }
         });
         if let Err(error) = end.await {
             tracing::debug!(%error, "HTTP/2 connection to a server ended");
@@ -124,36 +117,31 @@ pub(crate) async fn greet(
     Ok(multiplexed)
 }
 
-/// Moves frames in both directions.
-fn poll_turn(
-    cx: &mut Context<'_>,
-    connection: &mut Connection<Transport, Bytes>,
-    transport: &Transport,
-) -> Poll<Result<(), h2::Error>> {
-    let end = Pin::new(connection).poll(cx);
+/// Moves frames in both directions, until the connection is over for this reason.
+fn poll_turn(cx: &mut Context<'_>, transport: &Transport) -> Poll<io::Error> {
+    let received = transport.poll_receive(cx, |_| {});
     // What is wrong with the link is found by the next turn, too.
-    let _ = transport.send(cx);
-    end
+    let sent = transport.send(cx);
+    Poll::Ready(match ready!(received) {
+        Gone::Link(error) => error,
+        Gone::Fatal(fatal) => sent.err().unwrap_or_else(|| io::Error::other(fatal.code.name())),
+    })
 }
 
 impl Multiplexed {
     /// A stream for one request, if it leads to where the server is now, and both sides allow one more.
     pub fn stream(&self, now_ms: u64, moves: u64, quota: Quota) -> Option<Stream> {
-        let most = self.requests.current_max_send_streams().min(quota.streams);
-        let room = (self.state.active.get() as usize) < most;
-        if !room || !self.is_in_service(moves) {
-            return None;
-        }
-        let mut requests = self.requests.clone();
-        let ready = requests.poll_ready(&mut Context::from_waker(Waker::noop()));
-        if !matches!(ready, Poll::Ready(Ok(()))) {
+        let (most, takes_more) =
+            self.transport.with(|connection| (connection.most_streams(), connection.takes_streams()));
+        let has_room = (self.state.active.get() as usize) < most.min(quota.streams);
+        if !has_room || !takes_more || !self.is_in_service(moves) {
             return None;
         }
         self.state.used_ms.set(now_ms);
         let carried = self.state.carried.get() + 1;
         self.state.carried.set(carried);
         self.state.is_over.set(quota.requests != 0 && carried >= quota.requests);
-        Some(Stream::to_server(requests, self.https, quota.all_trailers, Lease::new(&self.state)))
+        Some(Stream::to_server(self.transport.clone(), quota.all_trailers, Lease::new(&self.state)))
     }
 
     /// Whether it is worth keeping.
@@ -161,9 +149,8 @@ impl Multiplexed {
         if self.state.active.get() > 0 {
             self.state.used_ms.set(now_ms);
         }
-        let ready = self.requests.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
         self.is_in_service(moves)
-            && !matches!(ready, Poll::Ready(Err(_)))
+            && self.transport.with(|connection| connection.takes_streams())
             && now_ms.saturating_sub(self.state.used_ms.get()) < idle_ms
     }
 
@@ -212,6 +199,13 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.active.set(self.connection.active.get().saturating_sub(1));
+    }
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        // The connection may end now, if no stream is left.
+        self.transport.wake();
     }
 }
 

@@ -1,8 +1,6 @@
 //! Whether the other end of a silent connection is still there (RFC 9113, section 6.7).
 
-use std::task::{Context, Waker};
-
-use h2::{Ping, PingPong};
+use ropeway_core::http2::Connection;
 
 use super::transport::Transport;
 use crate::link::Link;
@@ -12,7 +10,6 @@ use crate::link::Link;
 /// What the peer sends shows that it is there, whatever it is. So does that it takes what it is sent: the PING may have to
 /// wait behind megabytes that a slow reader has not come to, and is answered when it is read.
 pub(super) struct Liveness {
-    pings: PingPong,
     transport: Transport,
     interval_ms: u64,
     timeout_ms: u64,
@@ -26,23 +23,9 @@ pub(super) struct Liveness {
 
 impl Liveness {
     /// For a connection that has just been opened over `transport`.
-    pub fn new(
-        pings: PingPong,
-        transport: Transport,
-        interval_ms: u64,
-        timeout_ms: u64,
-        now_ms: u64,
-    ) -> Self {
+    pub fn new(transport: Transport, interval_ms: u64, timeout_ms: u64, now_ms: u64) -> Self {
         let due_ms = now_ms.saturating_add(interval_ms);
-        Self {
-            pings,
-            received: transport.received(),
-            transport,
-            interval_ms,
-            timeout_ms,
-            asked_at: None,
-            due_ms,
-        }
+        Self { received: transport.received(), transport, interval_ms, timeout_ms, asked_at: None, due_ms }
     }
 
     /// When to look again at the latest.
@@ -66,17 +49,10 @@ impl Liveness {
         match self.asked_at {
             Some(before) if delivered <= before => return false,
             Some(_) => {}
-            None => self.ask(),
+            None => self.transport.with(Connection::ping),
         }
         self.asked_at = Some(delivered);
         self.due_ms = now_ms.saturating_add(self.timeout_ms);
         true
-    }
-
-    fn ask(&mut self) {
-        // The answer to the last PING was heard already, by the bytes that it came in.
-        let _ = self.pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-        // Fails while that one is unanswered, which a peer that talks all the same may leave it: it still asks.
-        let _ = self.pings.send_ping(Ping::opaque());
     }
 }

@@ -121,8 +121,8 @@ async fn connect(
     let link = poll_fn(|cx| connecting.poll(cx, worker, slot)).await?;
     let mut greeted = pin!(async {
         greet(worker, link, &destination, moves, is_for_one).await.map_err(|error| {
-            // The crate keeps no more of an error than its kind: this is that of TLS.
-            if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            // This kind is that of TLS.
+            if error.kind() == io::ErrorKind::InvalidData {
                 let details = format_args!("TLS handshake with {authority} failed: {error}");
                 destination.complain(worker, Complaint::ServerTls, details);
                 return EndReason::ServerTls;

@@ -2,56 +2,35 @@
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use h2::client::{ResponseFuture, SendRequest};
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::header::{SEC_WEBSOCKET_ACCEPT, TRAILER};
-use http::{HeaderMap, Request, Response, StatusCode};
 use memchr::memmem;
-use ropeway_core::http1::Head;
+use ropeway_core::http1::{Head, permitted_trailers};
+use ropeway_core::http2::{Code, Manner, Untranslatable};
 
 use super::client::Lease;
-use super::text::{self, Untranslatable};
+use super::mailbox::Mailbox;
 use super::transport::Transport;
 use crate::link::Link;
-
-/// Pieces of a body below this size are gathered, in bytes.
-const SMALL: usize = 1024;
-/// Bytes of what was gathered that are one piece again.
-const PIECE: usize = 16 * 1024;
-/// Bytes of a body that go out with the head, before it is known how many the peer has room for: a sixteenth of what every
-/// peer has at first (RFC 9113, section 6.9.2). If it said meanwhile that it has less they wait in memory, and that some of
-/// them are taken is not seen.
-const WITH_HEAD: usize = 4 * 1024;
 
 static END_OF_HEAD: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
 
 /// A stream. What is written to it first is the text of a head, then the body; reading a response begins with the text
-/// of its head, too. What was written last is held back until it is known whether it is the end.
+/// of its head, too.
 pub(crate) struct Stream {
-    receiving: Receiving,
-    sending: Sending,
-    held: Held,
-    /// What was received and not read yet.
-    unread: Bytes,
-    /// What follows it, see [`Self::gather`].
-    gathered: BytesMut,
-    /// Whether more is to be gathered.
-    gathers: bool,
-    /// Trailers that followed the body, as a section of HTTP/1.1.
-    trailers: Option<Vec<u8>>,
+    /// The connection; none of a stream on which nothing can be read or written.
+    transport: Option<Transport>,
+    /// Its number; 0 before it was opened.
+    id: u32,
+    kind: Kind,
+    /// The final head was written.
+    has_head: bool,
     /// Whether trailers are sent: to some servers only those that the head has announced.
     sends_trailers: bool,
     /// What is to follow once everything before it has been written.
-    ending: Option<HeaderMap>,
-    kind: Kind,
-    /// The connection of a client.
-    carrier: Option<Transport>,
+    ending: Option<Ending>,
     lease: Option<Lease>,
 }
 
@@ -60,163 +39,84 @@ pub(crate) struct Stream {
 pub(crate) enum Kind {
     /// A client's stream.
     Request,
-    /// A client's stream that asked for a tunnel: 101 is 200 there (RFC 8441, section 5).
+    /// A client's stream that asked for a tunnel.
     Tunnel,
-    /// A stream to a server, by this scheme.
-    ToServer { https: bool },
+    /// A stream to a server.
+    ToServer,
 }
 
-enum Receiving {
-    Head(ResponseFuture),
-    Body(RecvStream),
-    End,
-}
-
-enum Sending {
-    Request(SendRequest<Bytes>),
-    Response(SendResponse<Bytes>),
-    Body(SendStream<Bytes>),
-    Done,
-}
-
-/// What is to be sent next.
-enum Held {
-    Nothing,
-    Request(Box<Request<()>>),
-    Response(Box<Response<()>>),
-    Data(Bytes),
+/// How our side ends.
+enum Ending {
+    Plain,
+    Trailers(Box<Head>),
 }
 
 impl Stream {
     /// A client's stream, whose request head was read already.
-    pub(super) fn from_client(
-        body: RecvStream,
-        respond: SendResponse<Bytes>,
-        kind: Kind,
-        carrier: Transport,
-    ) -> Self {
-        let mut stream = Self::new(Receiving::Body(body), Sending::Response(respond), kind);
-        stream.carrier = Some(carrier);
-        stream
+    pub(super) fn from_client(transport: Transport, id: u32, kind: Kind) -> Self {
+        Self::new(Some(transport), id, kind, true)
     }
 
     /// A stream to a server, to be opened by what is written first.
-    pub fn to_server(requests: SendRequest<Bytes>, https: bool, all_trailers: bool, lease: Lease) -> Self {
-        let mut stream = Self::new(Receiving::End, Sending::Request(requests), Kind::ToServer { https });
-        stream.sends_trailers = all_trailers;
+    pub(super) fn to_server(transport: Transport, all_trailers: bool, lease: Lease) -> Self {
+        let mut stream = Self::new(Some(transport), 0, Kind::ToServer, all_trailers);
         stream.lease = Some(lease);
         stream
     }
 
     /// A stream on which nothing can be read or written.
     pub fn closed() -> Self {
-        Self::new(Receiving::End, Sending::Done, Kind::Request)
+        Self::new(None, 0, Kind::Request, false)
     }
 
-    fn new(receiving: Receiving, sending: Sending, kind: Kind) -> Self {
-        Self {
-            receiving,
-            sending,
-            held: Held::Nothing,
-            unread: Bytes::new(),
-            gathered: BytesMut::new(),
-            gathers: true,
-            trailers: None,
-            sends_trailers: true,
-            ending: None,
-            kind,
-            carrier: None,
-            lease: None,
-        }
+    fn new(transport: Option<Transport>, id: u32, kind: Kind, sends_trailers: bool) -> Self {
+        Self { transport, id, kind, has_head: false, sends_trailers, ending: None, lease: None }
     }
 
     /// Reads once. `Ok(0)` is the end of the stream.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        while self.unread.is_empty() {
-            match &mut self.receiving {
-                Receiving::Head(response) => match ready!(poll_head(cx, response)) {
-                    Ok((head, body)) => {
-                        self.unread = head;
-                        if let Some(body) = body {
-                            self.receiving = Receiving::Body(body);
-                        }
-                    }
-                    Err(error) => return Poll::Ready(Err(self.broken(error))),
-                },
-                Receiving::Body(body) => match ready!(poll_piece(cx, body, &mut self.gathered)) {
-                    Some(Ok(data)) => {
-                        // The window that this piece took is free for the next one as soon as the piece is ours: one
-                        // is all that a stream holds.
-                        let _ = body.flow_control().release_capacity(data.len());
-                        self.unread = data;
-                        self.gathers = true;
-                    }
-                    Some(Err(error)) => return Poll::Ready(Err(self.broken(error))),
-                    None => match ready!(body.poll_trailers(cx)) {
-                        Ok(trailers) => {
-                            self.trailers = trailers.map(|trailers| text::trailers(&trailers));
-                            self.receiving = Receiving::End;
-                        }
-                        Err(error) => return Poll::Ready(Err(self.broken(error))),
-                    },
-                },
-                Receiving::End => return Poll::Ready(Ok(0)),
+        let Some(Transport(carrier)) = &self.transport else { return Poll::Ready(Ok(0)) };
+        let read = ready!(carrier.borrow_mut().poll_read(cx, self.id, into));
+        match read {
+            Ok(count) => {
+                if let Some(lease) = self.lease.as_mut().filter(|_| count > 0) {
+                    lease.note_read();
+                }
+                Poll::Ready(Ok(count))
             }
-        }
-        if let Some(lease) = &mut self.lease {
-            lease.note_read();
-        }
-        let count = self.unread.len().min(into.len());
-        if let Some(to) = into.get_mut(..count) {
-            self.unread.copy_to_slice(to);
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// Puts small pieces of the body together that nobody reads now: the `h2` crate keeps each by itself, which costs a few
-    /// hundred bytes, and ends the connection when that becomes too much. Larger ones are better left where they are. What
-    /// is gathered takes up the window until it is read.
-    pub fn gather(&mut self, cx: &mut Context<'_>) {
-        let Receiving::Body(body) = &mut self.receiving else { return };
-        while self.gathers
-            && let Poll::Ready(Some(Ok(data))) = body.poll_data(cx)
-        {
-            self.gathers = data.len() < SMALL;
-            self.gathered.extend_from_slice(&data);
+            Err(how) => Poll::Ready(Err(self.broken(how))),
         }
     }
 
     /// Whether everything was read, and no trailers follow.
     pub fn is_at_end(&self) -> bool {
-        let ended = match &self.receiving {
-            Receiving::Head(_) => false,
-            Receiving::Body(body) => self.gathered.is_empty() && body.is_end_stream(),
-            Receiving::End => self.trailers.is_none(),
-        };
-        ended && self.unread.is_empty()
+        self.mailbox(|mailbox| mailbox.is_whole && mailbox.unread.is_empty() && mailbox.trailers.is_none())
+            .unwrap_or(true)
     }
 
     /// Trailers, once the end was read: field lines, and an empty one.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
-        self.trailers.take()
+        self.mailbox(|mailbox| mailbox.trailers.take())?
     }
 
     /// Takes a head, and as much of `head` behind it and of `body` as the peer has room for.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
         let mut taken = 0;
         let mut head = head;
-        while self.awaits_head() && !head.is_empty() {
+        while !self.has_head && !head.is_empty() {
             let end = END_OF_HEAD.find(head).map(|at| at + END_OF_HEAD.needle().len());
-            let (text, rest) = end.and_then(|end| head.split_at_checked(end)).ok_or(UNTRANSLATABLE)?;
+            let (text, rest) =
+                end.and_then(|end| head.split_at_checked(end)).ok_or_else(|| refused(INCOMPLETE))?;
             self.take_head(text)?;
             taken += text.len();
             head = rest;
         }
+        let Some(Transport(carrier)) = &self.transport else { return Poll::Ready(Err(closed())) };
         for part in [head, body] {
             if part.is_empty() {
                 continue;
             }
-            match self.poll_data(cx, part) {
+            match carrier.borrow_mut().poll_write(cx, self.id, part) {
                 Poll::Ready(count) => {
                     let count = count?;
                     taken += count;
@@ -231,55 +131,57 @@ impl Stream {
         Poll::Ready(Ok(taken))
     }
 
-    /// Sends what was held back.
-    pub fn flush(&mut self) -> io::Result<()> {
-        match self.ending.take() {
-            Some(trailers) => self.release(Some(trailers)),
-            None => self.release(None),
+    /// Ends our side if it was to be ended once everything was written.
+    pub fn flush(&mut self) {
+        if let (Some(ending), Some(Transport(carrier))) = (self.ending.take(), &self.transport) {
+            let carrier = &mut *carrier.borrow_mut();
+            match ending {
+                Ending::Plain => carrier.connection.end(self.id),
+                Ending::Trailers(head) => carrier.connection.end_with(self.id, permitted_trailers(&head)),
+            }
+            carrier.stir();
         }
     }
 
     /// Ends our side: at once, or, when something has to be written before, with the next [`Self::flush`].
-    pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) -> io::Result<()> {
-        let trailers = trailers.filter(|_| self.sends_trailers);
-        let mut trailers = trailers.map(text::header_map).unwrap_or_default();
-        if matches!(self.kind, Kind::ToServer { .. }) {
-            text::keep_out_of_tables(&mut trailers);
+    pub fn finish(&mut self, trailers: Option<&Head>, everything_written: bool) {
+        let trailers =
+            trailers.filter(|head| self.sends_trailers && permitted_trailers(head).next().is_some());
+        if !everything_written {
+            self.ending =
+                Some(trailers.map_or(Ending::Plain, |head| Ending::Trailers(Box::new(head.clone()))));
+            return;
         }
-        self.ending = Some(trailers);
-        if everything_written { self.flush() } else { Ok(()) }
+        let Some(Transport(carrier)) = &self.transport else { return };
+        let carrier = &mut *carrier.borrow_mut();
+        match trailers {
+            Some(head) => carrier.connection.end_with(self.id, permitted_trailers(head)),
+            None => carrier.connection.end(self.id),
+        }
+        carrier.stir();
     }
 
     /// Gives the stream up, and tells the peer why.
-    pub fn reset(&mut self, reason: Reason) {
-        match &mut self.sending {
-            Sending::Response(respond) => respond.send_reset(reason),
-            Sending::Body(body) => body.send_reset(reason),
-            Sending::Request(_) | Sending::Done => {}
+    pub fn reset(&mut self, code: Code) {
+        if let Some(Transport(carrier)) = &self.transport {
+            let carrier = &mut *carrier.borrow_mut();
+            carrier.connection.reset(self.id, code);
+            carrier.stir();
         }
-        self.sending = Sending::Done;
-        self.held = Held::Nothing;
     }
 
     /// Registers for the peer giving up the stream. Ready once it has.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sending {
-            Sending::Response(respond) => respond.poll_reset(cx).map(drop),
-            Sending::Body(body) => body.poll_reset(cx).map(drop),
-            Sending::Request(_) | Sending::Done => Poll::Pending,
-        }
+        self.mailbox(|mailbox| mailbox.poll_broken(cx)).unwrap_or(Poll::Pending)
     }
 
     /// Why the stream of a peer that is gone broke. What it sent before is of no use any more, and is dropped.
-    pub fn why_gone(&mut self, cx: &mut Context<'_>) -> Option<io::Error> {
-        let Receiving::Body(body) = &mut self.receiving else { return None };
-        loop {
-            match body.poll_data(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => return Some(self.broken(error)),
-                Poll::Ready(None) | Poll::Pending => return None,
-            }
+    pub fn why_gone(&mut self) -> Option<io::Error> {
+        let how = self.mailbox(|mailbox| mailbox.broken.filter(|_| !mailbox.is_whole))??;
+        if let Some(Transport(carrier)) = &self.transport {
+            carrier.borrow_mut().drop_unread(self.id);
         }
+        Some(self.broken(how))
     }
 
     /// The peer was waited for in vain.
@@ -291,177 +193,81 @@ impl Stream {
 
     /// About how many bytes the peer takes now.
     pub fn room(&self) -> usize {
-        match &self.sending {
-            Sending::Body(body) => body.capacity(),
-            _ => 0,
-        }
+        self.transport.as_ref().map_or(0, |transport| transport.with(|connection| connection.room(self.id)))
     }
 
     /// How much a client has taken of all that is on its connection, if more of that waits to be sent.
     pub fn delivered_beneath(&self) -> u64 {
         let delivered = |link: &Link| if link.outbox.is_empty() { 0 } else { link.delivered() };
-        self.carrier.as_ref().map_or(0, |carrier| carrier.with_link(delivered))
+        let carrier = self.transport.as_ref().filter(|_| self.kind != Kind::ToServer);
+        carrier.map_or(0, |carrier| carrier.with_link(delivered))
     }
 
-    fn awaits_head(&self) -> bool {
-        matches!(self.sending, Sending::Request(_) | Sending::Response(_))
-            && matches!(self.held, Held::Nothing)
+    fn mailbox<R>(&self, look: impl FnOnce(&mut Mailbox) -> R) -> Option<R> {
+        let Transport(carrier) = self.transport.as_ref()?;
+        carrier.borrow_mut().connection.user(self.id).map(look)
     }
 
     fn take_head(&mut self, text: &[u8]) -> io::Result<()> {
-        if let Kind::ToServer { https } = self.kind {
-            let request = text::read_request(text, https)?;
-            // Some servers end the connection over trailers, so it has to be known beforehand that there may be some: a
-            // request with this field shares its connection with no other.
-            self.sends_trailers |= request.headers().contains_key(TRAILER);
-            self.held = Held::Request(Box::new(request));
-            return Ok(());
-        }
-        let mut response = text::read_response(text)?;
-        if self.kind == Kind::Tunnel {
-            as_answer_to_connect(&mut response);
-        }
-        match &mut self.sending {
-            Sending::Response(respond) if response.status().is_informational() => {
-                respond.send_informational(response).map_err(broken)
-            }
-            _ => {
-                self.held = Held::Response(Box::new(response));
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes as much of `data` as the peer has room for.
-    fn poll_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let opens = matches!(self.held, Held::Request(_));
-        self.release(None)?;
-        let Sending::Body(body) = &mut self.sending else { return Poll::Ready(Err(UNTRANSLATABLE.into())) };
-        body.reserve_capacity(data.len());
-        // A stream has no capacity before its head is written, which is after our turn.
-        let mut room = if opens { WITH_HEAD } else { body.capacity() };
-        while room == 0 {
-            room = match ready!(body.poll_capacity(cx)) {
-                Some(room) => room.map_err(broken)?,
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            };
-        }
-        let count = room.min(data.len());
-        self.held = Held::Data(Bytes::copy_from_slice(data.get(..count).unwrap_or_default()));
-        Poll::Ready(Ok(count))
-    }
-
-    /// Sends what is held back; with `ending`, as the last thing before these trailers, if there are any.
-    fn release(&mut self, ending: Option<HeaderMap>) -> io::Result<()> {
-        let last = ending.as_ref().is_some_and(HeaderMap::is_empty);
-        match (std::mem::replace(&mut self.held, Held::Nothing), &mut self.sending) {
-            (Held::Request(request), Sending::Request(requests)) => {
-                let (response, body) = requests.send_request(*request, last).map_err(broken)?;
-                self.receiving = Receiving::Head(response);
-                self.sending = Sending::Body(body);
-            }
-            (Held::Response(response), Sending::Response(respond)) => {
-                self.sending = Sending::Body(respond.send_response(*response, last).map_err(broken)?);
-            }
-            (Held::Data(data), Sending::Body(body)) => body.send_data(data, last).map_err(broken)?,
-            (_, Sending::Body(body)) if last => body.send_data(Bytes::new(), true).map_err(broken)?,
-            _ => {}
-        }
-        let Some(trailers) = ending else { return Ok(()) };
-        if !last && let Sending::Body(body) = &mut self.sending {
-            body.send_trailers(trailers).map_err(broken)?;
-        }
-        self.sending = Sending::Done;
+        let Some(Transport(carrier)) = &self.transport else { return Err(closed()) };
+        let carrier = &mut *carrier.borrow_mut();
+        let connection = &mut carrier.connection;
+        let taken = match self.kind {
+            Kind::Request => connection.respond(self.id, text, Manner::Plain),
+            Kind::Tunnel => connection.respond(self.id, text, Manner::ToTunnel),
+            Kind::ToServer => connection.request(text, Mailbox::default()).map(|(id, announces_trailers)| {
+                self.id = id;
+                // Some servers end the connection over trailers, so it has to be known beforehand that there may be some:
+                // a request with this field shares its connection with no other.
+                self.sends_trailers |= announces_trailers;
+                true
+            }),
+        };
+        self.has_head = taken.map_err(|what| what.map_or_else(closed, refused))?;
+        carrier.stir();
         Ok(())
     }
-}
 
-impl Stream {
     /// What reading came to. What the peer has given up is no stream of the connection any more.
-    fn broken(&mut self, error: h2::Error) -> io::Error {
-        if error.is_remote() {
+    fn broken(&mut self, how: super::Broken) -> io::Error {
+        if how.is_by_peer() {
             self.lease = None;
         }
-        broken(error)
-    }
-
-    /// Whether one of its sides goes on, which the `h2` crate ends by a reset when the stream is dropped.
-    fn is_under_way(&mut self) -> bool {
-        let receives = match &self.receiving {
-            Receiving::Head(_) => true,
-            Receiving::Body(body) => !body.is_end_stream(),
-            Receiving::End => false,
-        };
-        let sends = matches!(self.sending, Sending::Body(_))
-            && self.poll_reset(&mut Context::from_waker(Waker::noop())).is_pending();
-        receives || sends
+        how.into()
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.is_under_way()
-            && let Some(lease) = &self.lease
-        {
+        let Some(Transport(carrier)) = &self.transport else { return };
+        let is_given_up = carrier.borrow_mut().release(self.id);
+        if let Some(lease) = self.lease.as_ref().filter(|_| is_given_up) {
             lease.note_reset();
+        }
+        // The task that moves the frames, and this: it may end the connection now.
+        if self.kind == Kind::ToServer && Rc::strong_count(carrier) <= 2 {
+            carrier.borrow_mut().wake();
         }
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Stream").field("id", &self.id).field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-/// To an extended CONNECT 200 says that there is a tunnel (RFC 8441, section 5), and nothing else may look like that.
-fn as_answer_to_connect(response: &mut Response<()>) {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-    } else if response.status().is_success() {
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-    }
+fn closed() -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
 }
 
-/// The next piece of a body, what was gathered first.
-fn poll_piece(
-    cx: &mut Context<'_>,
-    body: &mut RecvStream,
-    gathered: &mut BytesMut,
-) -> Poll<Option<Result<Bytes, h2::Error>>> {
-    if gathered.is_empty() {
-        return body.poll_data(cx);
-    }
-    let piece = gathered.split_to(gathered.len().min(PIECE)).freeze();
-    if gathered.is_empty() {
-        *gathered = BytesMut::new();
-    }
-    Poll::Ready(Some(Ok(piece)))
+fn refused(what: Untranslatable) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// The next head of a response, as text; with the final one, its body.
-fn poll_head(
-    cx: &mut Context<'_>,
-    response: &mut ResponseFuture,
-) -> Poll<Result<(Bytes, Option<RecvStream>), h2::Error>> {
-    if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-        return Poll::Ready(Ok((text::response(&interim?), None)));
-    }
-    let (head, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
-    Poll::Ready(Ok((text::response(&Response::from_parts(head, ())), Some(body))))
+/// What it is in a head that was to be written that cannot be put in the form of HTTP/2.
+pub(crate) fn untranslatable(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref().map(|what: &Untranslatable| what.0)
 }
 
-fn broken(error: h2::Error) -> io::Error {
-    let kind =
-        if error.is_reset() { io::ErrorKind::ConnectionReset } else { io::ErrorKind::ConnectionAborted };
-    io::Error::new(kind, error)
-}
-
-const UNTRANSLATABLE: Untranslatable = Untranslatable("a head that is not complete");
-
-impl From<Untranslatable> for io::Error {
-    fn from(what: Untranslatable) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, what)
-    }
-}
+const INCOMPLETE: Untranslatable = Untranslatable("a head that is not complete");

@@ -1,59 +1,98 @@
-//! A connection as the `h2` crate reads and writes it.
+//! A connection that carries streams: the link beneath it, the protocol, and who waits for what.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ropeway_core::end::EndReason;
-use ropeway_core::http2::{Code, EmptyData, Guard, Opening};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ropeway_core::http2::{Code, Connection, Event, Fatal, ResetBy, Scratch as Heads};
 
-use crate::buffers::Pending;
+use super::broken::Broken;
+use super::mailbox::Mailbox;
+use crate::buffers::{BufferPool, PER_VISIT, PIECE_READ, Scratch};
 use crate::http2::Stream;
 use crate::link::Link;
-use crate::worker::Worker;
+use crate::worker::{Worker, come_back};
 
-/// Bytes of frames that are sent at once, however many they are. What is longer is not copied first.
-const BATCH: usize = 16 * 1024;
+/// Bytes that may wait for a peer which does not read, before nothing more is read from it either.
+const MOST_WAITING: usize = 256 * 1024;
 
-/// A link that carries HTTP/2 frames; those of a turn of the connection are gathered until [`Self::send`]. A clone is the
-/// same one: the crate keeps what it reads and writes to itself.
+/// A connection with its streams. A clone is the same one: the task that moves the frames has one, and so has each stream.
 #[derive(Clone)]
-pub(super) struct Transport(Rc<RefCell<Carrier>>);
+pub(super) struct Transport(pub(super) Rc<RefCell<Carrier>>);
 
-struct Carrier {
-    link: Link,
-    worker: Rc<Worker>,
-    /// Judges what a client sends.
-    guard: Option<Guard>,
-    /// What arrives to no purpose.
-    empty_data: EmptyData,
-    /// Frames that were written in this turn of the connection.
-    batch: Pending,
+/// What all of them share.
+pub(super) struct Carrier {
+    pub link: Link,
+    pub worker: Rc<Worker>,
+    pub connection: Connection<Mailbox>,
+    /// The task that moves the frames, which has to be woken when there is something to send.
+    task: Waker,
+    is_woken: bool,
+    /// Streams that wait until others have sent what they have, in the order in which they came.
+    queue: VecDeque<u32>,
+    /// The peer is a client.
+    is_client: bool,
     /// Closing is all that ends it.
     ends_by_reset: bool,
 }
 
+/// What a client asks for.
+pub(super) enum Arrived<'a> {
+    /// A request.
+    Request { stream: u32, head: &'a [u8], ends: bool, is_tunnel: bool },
+    /// One that nobody has to answer any more.
+    Refused(EndReason),
+}
+
 impl Transport {
     /// To a server. The connection may end by a reset: when all of a response has come, nothing is lost by that.
-    pub fn to_server(mut link: Link, worker: Rc<Worker>, ends_by_reset: bool) -> Self {
+    pub fn to_server(
+        mut link: Link,
+        worker: Rc<Worker>,
+        connection: Connection<Mailbox>,
+        ends_by_reset: bool,
+    ) -> Self {
         if ends_by_reset {
             link.reset_on_close();
         }
-        Self::new(link, worker, None, ends_by_reset)
+        Self::new(link, worker, connection, [false, ends_by_reset])
     }
 
-    /// From a client, who is judged.
-    pub fn from_client(link: Link, worker: Rc<Worker>, guard: Guard) -> Self {
-        Self::new(link, worker, Some(guard), false)
+    /// From a client.
+    pub fn from_client(link: Link, worker: Rc<Worker>, connection: Connection<Mailbox>) -> Self {
+        Self::new(link, worker, connection, [true, false])
     }
 
-    fn new(link: Link, worker: Rc<Worker>, guard: Option<Guard>, ends_by_reset: bool) -> Self {
-        let empty_data = if guard.is_some() { EmptyData::of_client() } else { EmptyData::of_server() };
-        let batch = Pending::default();
-        Self(Rc::new(RefCell::new(Carrier { link, worker, guard, empty_data, batch, ends_by_reset })))
+    fn new(
+        link: Link,
+        worker: Rc<Worker>,
+        connection: Connection<Mailbox>,
+        [is_client, ends_by_reset]: [bool; 2],
+    ) -> Self {
+        let carrier = Carrier {
+            link,
+            worker,
+            connection,
+            task: Waker::noop().clone(),
+            is_woken: false,
+            queue: VecDeque::new(),
+            is_client,
+            ends_by_reset,
+        };
+        Self(Rc::new(RefCell::new(carrier)))
+    }
+
+    /// How many have it.
+    pub fn count(&self) -> usize {
+        Rc::strong_count(&self.0)
+    }
+
+    /// Has the task that moves the frames look.
+    pub fn wake(&self) {
+        self.0.borrow_mut().wake();
     }
 
     /// Bytes that the peer has sent.
@@ -66,51 +105,50 @@ impl Transport {
         look(&self.0.borrow().link)
     }
 
-    /// How a client's stream was opened that is served from now on.
-    pub fn take_opening(&self, stream: u32) -> Opening {
-        self.0.borrow_mut().guard.as_mut().map(|guard| guard.take(stream)).unwrap_or_default()
+    /// Lets somebody at the protocol.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Connection<Mailbox>) -> R) -> R {
+        act(&mut self.0.borrow_mut().connection)
     }
 
-    /// Why the crate has refused a request, each once. To be asked when no stream is left to be served, or when the
-    /// connection `is_over`.
-    pub fn take_refused(&self, is_over: bool) -> Option<EndReason> {
-        self.0.borrow_mut().guard.as_mut()?.take_refused(is_over)
+    /// Takes what has arrived, and hands on what a client asks for, which must not touch the connection. Ready when nothing
+    /// more is to come.
+    pub fn poll_receive(&self, cx: &mut Context<'_>, hand_on: impl FnMut(Arrived<'_>)) -> Poll<Gone> {
+        let carrier = &mut *self.0.borrow_mut();
+        carrier.begin_turn(cx);
+        let worker = Rc::clone(&carrier.worker);
+        let Scratch { input, heads, .. } = &mut *worker.scratch.borrow_mut();
+        carrier.poll_receive(cx, input, heads, hand_on)
     }
 
-    /// Notes that a client has given a stream up.
-    pub fn note_reset(&self) {
-        if let Some(guard) = &mut self.0.borrow_mut().guard {
-            guard.note_reset();
-        }
-    }
-
-    /// Why a client's connection has to end, if it has to. Nothing more is heard from it then.
-    pub fn verdict(&self) -> Option<Code> {
-        self.0.borrow().guard.as_ref().and_then(Guard::verdict)
-    }
-
-    /// The code of the error that a client was told that its connection ends over.
-    pub fn told(&self) -> Option<u32> {
-        self.0.borrow().guard.as_ref().and_then(Guard::told)
-    }
-
-    /// What a client does too much of, if that is the verdict.
-    pub fn excess(&self) -> Option<&'static str> {
-        self.0.borrow().guard.as_ref().and_then(Guard::excess)
-    }
-
-    /// The coarse time since which a client is sending the header of a frame, or a field block.
-    pub fn unfinished_since_ms(&self) -> Option<u64> {
-        self.0.borrow().guard.as_ref().and_then(Guard::unfinished_since_ms)
-    }
-
-    /// Sends what was written, as far as the client takes it. To be called at the end of each turn of the connection.
+    /// Sends what there is, as far as the peer takes it. To be called at the end of each turn of the connection.
     ///
     /// # Errors
     ///
     /// Those of the link.
     pub fn send(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.0.borrow_mut().send_batch(cx, &[])
+        self.0.borrow_mut().send(cx)
+    }
+
+    /// Whether all that there was to say was sent.
+    pub fn has_sent_all(&self) -> bool {
+        let carrier = self.0.borrow();
+        carrier.connection.output().is_empty() && carrier.link.outbox.is_empty()
+    }
+
+    /// Ends the connection to a server in the way that is due.
+    pub fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let carrier = &mut *self.0.borrow_mut();
+        carrier.connection.abort(Code::NO_ERROR);
+        carrier.send(cx)?;
+        if !carrier.link.outbox.is_empty() {
+            return Poll::Pending;
+        }
+        Poll::Ready(if carrier.ends_by_reset { Ok(()) } else { carrier.link.shutdown_write(cx) })
+    }
+
+    /// Nothing more comes or goes on its streams.
+    pub fn break_off(&self, how: Broken) {
+        self.0.borrow_mut().break_off(how);
     }
 
     /// The link, once the connection is over.
@@ -119,126 +157,271 @@ impl Transport {
     }
 }
 
+/// Why nothing more comes.
+#[derive(Debug)]
+pub(super) enum Gone {
+    /// The peer has broken the rules.
+    Fatal(Fatal),
+    /// The link is at its end, or broke.
+    Link(io::Error),
+}
+
 impl Carrier {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let Self { link, worker, .. } = self;
-        if link.inbox.is_empty() {
-            // By way of the worker's memory, since what is read into has to hold something, and this here does not yet.
-            let input = &mut worker.scratch.borrow_mut().input;
-            let room = buffer.remaining().min(input.len());
-            let count = ready!(link.poll_read(cx, input.get_mut(..room).unwrap_or_default()))?;
-            buffer.put_slice(input.get(..count).unwrap_or_default());
-        } else {
-            let count = link.inbox.len().min(buffer.remaining());
-            buffer.put_slice(link.inbox.as_slice().get(..count).unwrap_or_default());
-            link.inbox.consume(count, &worker.buffers);
+    fn begin_turn(&mut self, cx: &Context<'_>) {
+        self.is_woken = false;
+        if !self.task.will_wake(cx.waker()) {
+            self.task = cx.waker().clone();
         }
-        let arrived = buffer.filled_mut().get_mut(before..).unwrap_or_default();
-        if self.is_bearable(arrived) {
-            self.empty_data.hide(arrived);
-            return Poll::Ready(Ok(()));
+    }
+
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut [u8],
+        heads: &mut Heads,
+        mut hand_on: impl FnMut(Arrived<'_>),
+    ) -> Poll<Gone> {
+        self.connection.set_time(self.worker.deadlines.now_ms());
+        if !self.link.inbox.is_empty() {
+            let inbox = std::mem::take(&mut self.link.inbox);
+            let taken = self.take(inbox.as_slice(), heads, &mut hand_on);
+            self.link.inbox = inbox;
+            self.link.inbox.clear(&self.worker.buffers);
+            if let Err(fatal) = taken {
+                return Poll::Ready(Gone::Fatal(fatal));
+            }
         }
-        // Whoever polls the connection asks for the verdict after that.
-        buffer.set_filled(before);
+        let mut passed = 0;
+        loop {
+            if self.connection.is_over() {
+                return Poll::Pending;
+            }
+            let has_enough = self.connection.output().len() > MOST_WAITING;
+            if has_enough || passed >= PER_VISIT {
+                // A peer that does not read is waited for by who sends.
+                if !has_enough || self.link.outbox.is_empty() {
+                    come_back(cx);
+                }
+                return Poll::Pending;
+            }
+            let space = input.get_mut(..PIECE_READ).unwrap_or_default();
+            let error = match ready!(self.link.poll_read(cx, space)) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => error,
+                Ok(count) => {
+                    if let Err(fatal) = self.take(input.get(..count).unwrap_or_default(), heads, &mut hand_on)
+                    {
+                        return Poll::Ready(Gone::Fatal(fatal));
+                    }
+                    passed += count;
+                    continue;
+                }
+            };
+            self.break_off(Broken::of(&error));
+            return Poll::Ready(Gone::Link(error));
+        }
+    }
+
+    /// Takes bytes of the peer.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        heads: &mut Heads,
+        hand_on: &mut impl FnMut(Arrived<'_>),
+    ) -> Result<(), Fatal> {
+        let mut rest = bytes;
+        loop {
+            match self.connection.receive(&mut rest, heads) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Event::Head { stream, ends, is_tunnel })) if self.is_client => {
+                    self.mailbox(stream, |mailbox, _| mailbox.is_whole = ends);
+                    hand_on(Arrived::Request { stream, head: heads.text(), ends, is_tunnel });
+                }
+                Ok(Some(Event::Refused(reason))) => hand_on(Arrived::Refused(reason)),
+                Ok(Some(event)) => self.deliver(event, heads.text()),
+                Err(fatal) => {
+                    // What is too much says nothing of any request.
+                    let how = if fatal.excess.is_some() { Broken::Lost } else { Broken::Malformed };
+                    self.break_off(how);
+                    return Err(fatal);
+                }
+            }
+        }
+    }
+
+    /// Puts what has come where who it is for finds it.
+    fn deliver(&mut self, event: Event<'_>, text: &[u8]) {
+        match event {
+            Event::Head { stream, ends, .. } => self.mailbox(stream, |mailbox, pool| {
+                mailbox.unread.append(text, pool);
+                mailbox.head += text.len();
+                mailbox.is_whole = ends;
+                mailbox.wake_reader();
+            }),
+            Event::Data { stream, bytes, ends } => self.mailbox(stream, |mailbox, pool| {
+                mailbox.unread.append(bytes, pool);
+                mailbox.is_whole = ends;
+                mailbox.wake_reader();
+            }),
+            Event::Trailers { stream } => self.mailbox(stream, |mailbox, _| {
+                mailbox.trailers = Some(text.to_vec());
+                mailbox.is_whole = true;
+                mailbox.wake_reader();
+            }),
+            Event::Reset { stream, by } => {
+                let how = match by {
+                    ResetBy::Us => Broken::Malformed,
+                    ResetBy::Peer(Code::REFUSED_STREAM) => Broken::Refused,
+                    ResetBy::Peer(code) => Broken::Reset(code),
+                };
+                self.mailbox(stream, |mailbox, _| mailbox.break_off(how));
+            }
+            Event::Leaves { last } => {
+                let beyond = self.connection.users().filter(|(stream, _)| *stream > last);
+                beyond.for_each(|(_, mailbox)| mailbox.break_off(Broken::Refused));
+            }
+            Event::Settings => {
+                self.connection.users().for_each(|(_, mailbox)| mailbox.wake_writer_for_window());
+            }
+            Event::Room { stream: 0 } => self.wake_next(),
+            Event::Room { stream } => self.mailbox(stream, |mailbox, _| mailbox.wake_writer_for_window()),
+            Event::Refused(_) => {}
+        }
+    }
+
+    fn mailbox(&mut self, stream: u32, act: impl FnOnce(&mut Mailbox, &BufferPool)) {
+        if let Some(mailbox) = self.connection.user(stream) {
+            act(mailbox, &self.worker.buffers);
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            match self.link.poll_flush(cx, &self.worker.buffers) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(flushed) => flushed?,
+            }
+            if self.connection.output().is_empty() {
+                self.wake_next();
+                return Ok(());
+            }
+            self.link.send(cx, self.connection.output(), &[], &self.worker.buffers)?;
+            self.connection.clear_output();
+        }
+    }
+
+    /// Has the task look if there is something to send.
+    pub fn stir(&mut self) {
+        if !self.connection.output().is_empty() {
+            self.wake();
+        }
+    }
+
+    pub fn wake(&mut self) {
+        if !std::mem::replace(&mut self.is_woken, true) {
+            self.task.wake_by_ref();
+        }
+    }
+
+    /// Lets the first of those go on who wait until there is room for all. Whoever it is sends something, or lets go of its
+    /// stream, and the next one has its turn.
+    fn wake_next(&mut self) {
+        while self.connection.shared_room() > 0
+            && let Some(stream) = self.queue.pop_front()
+        {
+            if self.connection.user(stream).is_some_and(Mailbox::wake_queued) {
+                return;
+            }
+        }
+    }
+
+    /// Takes as much of a body as there is room for.
+    pub fn poll_write(&mut self, cx: &Context<'_>, stream: u32, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Ok(count) = self.connection.send(stream, bytes) else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        self.stir();
+        if count > 0 || bytes.is_empty() {
+            return Poll::Ready(Ok(count));
+        }
+        let is_shared = self.connection.shared_room() == 0;
+        let Some(mailbox) = self.connection.user(stream) else { return Poll::Pending };
+        if mailbox.await_room(cx, is_shared) {
+            self.queue.push_back(stream);
+        } else if !self.queue.is_empty() {
+            // Its turn was for another.
+            self.wake();
+        }
         Poll::Pending
     }
 
-    /// Looks at what has arrived.
-    fn is_bearable(&mut self, bytes: &[u8]) -> bool {
-        let Some(guard) = &mut self.guard else { return true };
-        guard.set_time(self.worker.deadlines.now_ms());
-        guard.inspect(bytes).is_ok()
-    }
-
-    /// Takes frames, as soon as those before are out of the way.
-    fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.link.poll_flush(cx, &self.worker.buffers))?;
-        let corrected = self.follow(head);
-        self.follow(body);
-        for part in [corrected.as_deref().unwrap_or(head), body] {
-            if self.batch.len() + part.len() > BATCH {
-                self.send_batch(cx, part)?;
-            } else {
-                self.batch.append(part, &self.worker.buffers);
+    /// Reads what has come on a stream.
+    pub fn poll_read(
+        &mut self,
+        cx: &Context<'_>,
+        stream: u32,
+        into: &mut [u8],
+    ) -> Poll<Result<usize, Broken>> {
+        let Some(mailbox) = self.connection.user(stream) else { return Poll::Ready(Ok(0)) };
+        if mailbox.unread.is_empty() {
+            if mailbox.is_whole {
+                return Poll::Ready(Ok(0));
             }
+            if let Some(how) = mailbox.broken {
+                return Poll::Ready(Err(how));
+            }
+            mailbox.await_bytes(cx);
+            return Poll::Pending;
         }
-        Poll::Ready(Ok(head.len() + body.len()))
-    }
-
-    /// Shows the guard what a client is sent. Gives what has to be sent instead: the crate calls a field block that it cannot
-    /// decode a protocol error. It is a compression error (RFC 9113, section 4.3), and the frame that ends the connection
-    /// says so.
-    fn follow(&mut self, frames: &[u8]) -> Option<Vec<u8>> {
-        let at = self.guard.as_mut()?.note_sent(frames)?;
-        let mut corrected = frames.to_vec();
-        corrected.get_mut(at..at + 4)?.copy_from_slice(&(Code::Compression as u32).to_be_bytes());
-        Some(corrected)
-    }
-
-    /// Sends what was gathered, then `rest`.
-    fn send_batch(&mut self, cx: &mut Context<'_>, rest: &[u8]) -> io::Result<()> {
-        let Self { link, worker, batch, .. } = self;
-        if !batch.is_empty() || !rest.is_empty() {
-            link.send(cx, batch.as_slice(), rest, &worker.buffers)?;
-            batch.clear(&worker.buffers);
+        let count = mailbox.unread.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), mailbox.unread.as_slice().get(..count)) {
+            to.copy_from_slice(from);
         }
-        Ok(())
+        mailbox.unread.consume(count, &self.worker.buffers);
+        let content = mailbox.note_used(count);
+        if content > 0 {
+            self.connection.give_back(stream, content);
+            self.stir();
+        }
+        Poll::Ready(Ok(count))
     }
 
-    /// The crate asks for it after each frame of some length, so that what is gathered stays.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.poll_flush(cx, &self.worker.buffers)
+    /// Drops what has come on a stream and nobody has read.
+    pub fn drop_unread(&mut self, stream: u32) {
+        let Some(mailbox) = self.connection.user(stream) else { return };
+        let count = mailbox.unread.len();
+        mailbox.unread.clear(&self.worker.buffers);
+        let content = mailbox.note_used(count);
+        self.connection.give_back(stream, content);
+        self.stir();
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.send_batch(cx, &[])?;
-        ready!(self.link.poll_flush(cx, &self.worker.buffers))?;
-        Poll::Ready(if self.ends_by_reset { Ok(()) } else { self.link.shutdown_write(cx) })
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, bytes, &[])
+    /// Lets go of a stream. Whether it was given up by that.
+    pub fn release(&mut self, stream: u32) -> bool {
+        let unused = match self.connection.user(stream) {
+            Some(mailbox) => {
+                let count = mailbox.unread.len();
+                mailbox.unread.clear(&self.worker.buffers);
+                mailbox.note_used(count)
+            }
+            None => 0,
+        };
+        let is_given_up = self.connection.release(stream, unused);
+        // Those who wait for it may be waiting for this.
+        if !self.queue.is_empty() || !self.connection.output().is_empty() {
+            self.wake();
+        }
+        is_given_up
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// The crate has two parts at most: what it has gathered, and the payload of a frame behind that.
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let part = |at: usize| parts.get(at).map(|part| &**part).unwrap_or_default();
-        self.0.borrow_mut().poll_write(cx, part(0), part(1))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_shutdown(cx)
+    fn break_off(&mut self, how: Broken) {
+        self.connection.abort(Code::NO_ERROR);
+        self.connection.users().for_each(|(_, mailbox)| mailbox.break_off(how));
     }
 }
 
 impl Drop for Carrier {
     fn drop(&mut self) {
         self.link.clear(&self.worker.buffers);
-        self.batch.clear(&self.worker.buffers);
     }
 }

@@ -54,7 +54,7 @@ impl Pump {
             pipe.discard();
         }
         sent?;
-        self.finish(to)?;
+        self.finish(to);
         if count >= MUCH {
             self.appetite = appetite_for(to);
         }

@@ -134,6 +134,26 @@ fn a_stream_that_stands_still_does_not_stop_others() {
     assert_eq!(connection.exchange(still).received(), 100);
 }
 
+/// More than the connection holds and the client takes at a time, on many streams: each has its turn.
+#[test]
+fn large_downloads_at_once_share_the_connection() {
+    let lab = lab(sized()).start();
+    let mut connection = thrifty(&lab, 0);
+    let streams: Vec<u32> = (0..20).map(|_| connection.start(Block::get("/1000000"))).collect();
+    for stream in &streams {
+        let _ = connection.response_head(*stream).expect(200);
+    }
+    connection.send(&[window_update(0, 1 << 30), settings(&[(setting::INITIAL_WINDOW_SIZE, 1 << 30)])]);
+    connection.until("one is over", |connection| {
+        streams.iter().any(|stream| connection.exchange(*stream).is_over()).then_some(())
+    });
+    let received: Vec<usize> = streams.iter().map(|stream| connection.exchange(*stream).received()).collect();
+    assert!(received.iter().all(|bytes| *bytes > 500_000), "{received:?}");
+    for stream in streams {
+        let _ = connection.response(stream).expect(200).expect_body(&pattern(1_000_000));
+    }
+}
+
 /// A reader of nothing holds back the origin.
 #[test]
 fn a_slow_reader_holds_back_the_origin() {

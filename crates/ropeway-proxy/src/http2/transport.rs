@@ -33,6 +33,8 @@ pub(super) struct Carrier {
     is_woken: bool,
     /// Streams that wait until others have sent what they have, in the order in which they came.
     queue: VecDeque<u32>,
+    /// The one whose turn it is; 0 is none.
+    served: u32,
     /// The peer is a client.
     is_client: bool,
     /// Closing is all that ends it.
@@ -79,6 +81,7 @@ impl Transport {
             task: Waker::noop().clone(),
             is_woken: false,
             queue: VecDeque::new(),
+            served: 0,
             is_client,
             ends_by_reset,
         };
@@ -296,6 +299,7 @@ impl Carrier {
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.served = 0;
         loop {
             match self.link.poll_flush(cx, &self.worker.buffers) {
                 Poll::Pending => return Ok(()),
@@ -323,34 +327,36 @@ impl Carrier {
         }
     }
 
-    /// Lets the first of those go on who wait until there is room for all. Whoever it is sends something, or lets go of its
-    /// stream, and the next one has its turn.
+    /// Lets the first of those go on who wait until there is room for all. When it has had its turn the connection has
+    /// another one, and with that the next of them. Whoever else comes meanwhile has to wait, or a stream that is woken for
+    /// something else, such as what its server sends, would be served again and again.
     fn wake_next(&mut self) {
-        while self.connection.shared_room() > 0
+        while self.served == 0
+            && self.connection.shared_room() > 0
             && let Some(stream) = self.queue.pop_front()
         {
             if self.connection.user(stream).is_some_and(Mailbox::wake_queued) {
-                return;
+                self.served = stream;
+                self.wake();
             }
         }
     }
 
     /// Takes as much of a body as there is room for.
     pub fn poll_write(&mut self, cx: &Context<'_>, stream: u32, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Ok(count) = self.connection.send(stream, bytes) else {
+        let has_turn = self.served == stream || (self.served == 0 && self.queue.is_empty());
+        let Ok(count) = self.connection.send(stream, if has_turn { bytes } else { &[] }) else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
         self.stir();
         if count > 0 || bytes.is_empty() {
+            self.served = if self.served == stream { 0 } else { self.served };
             return Poll::Ready(Ok(count));
         }
-        let is_shared = self.connection.shared_room() == 0;
+        let is_shared = !has_turn || self.connection.shared_room() == 0;
         let Some(mailbox) = self.connection.user(stream) else { return Poll::Pending };
         if mailbox.await_room(cx, is_shared) {
             self.queue.push_back(stream);
-        } else if !self.queue.is_empty() {
-            // Its turn was for another.
-            self.wake();
         }
         Poll::Pending
     }
@@ -407,10 +413,7 @@ impl Carrier {
             None => 0,
         };
         let is_given_up = self.connection.release(stream, unused);
-        // Those who wait for it may be waiting for this.
-        if !self.queue.is_empty() || !self.connection.output().is_empty() {
-            self.wake();
-        }
+        self.stir();
         is_given_up
     }
 

@@ -121,9 +121,8 @@ impl Link {
         body: &[u8],
         pool: &BufferPool,
     ) -> io::Result<()> {
-        self.sent += (head.len() + body.len()) as u64;
         let outbox = &mut self.outbox;
-        match &mut self.transport {
+        let sent = match &mut self.transport {
             Transport::Socket(socket, None) => {
                 write([head, body], outbox, pool, |head, body| socket.poll_write(cx, head, body))
             }
@@ -135,7 +134,11 @@ impl Link {
             Transport::Stream(stream) => {
                 write([head, body], outbox, pool, |head, body| stream.poll_write(cx, head, body))
             }
+        };
+        if sent.is_ok() {
+            self.sent += (head.len() + body.len()) as u64;
         }
+        sent
     }
 
     /// Whether bytes can go from this link to another by way of a pipe: between sockets, unless they have to be decrypted

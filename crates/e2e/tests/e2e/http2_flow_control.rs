@@ -154,6 +154,40 @@ fn large_downloads_at_once_share_the_connection() {
     }
 }
 
+/// Trailers need no window, so that more of them can wait than the connection has room for. What is sent meanwhile is heard
+/// when they are read.
+#[test]
+fn a_client_that_lets_trailers_pile_up_is_heard_again() {
+    let tail = format!("0\r\nX-Tail: {}\r\n\r\n", "t".repeat(7_000));
+    let origin = Origin::scripted(move |peer| {
+        while peer.request().is_some() {
+            peer.send("HTTP/1.1 200 OK\r\nTrailer: x-tail\r\nTransfer-Encoding: chunked\r\n\r\n");
+            peer.send(&tail);
+        }
+    });
+    // No PING is to wake it.
+    let listener = "http2 = { prior_knowledge = true, keep_alive_interval = \"5m\" }";
+    let lab = lab(origin).with(listener, "", "").start();
+    let mut connection = Connection::open(&lab.client().receive_buffer(4096));
+    let mut streams = Vec::new();
+    for wave in 1..=15 {
+        streams.extend((0..60).map(|_| connection.start(Block::get("/"))));
+        // Those of the last waves are not even read.
+        for _ in 0..20 {
+            if lab.origin(1).requests().len() >= wave * 60 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    for stream in streams {
+        // Some of those that were read late are more than may be open at a time.
+        let outcome = connection.outcome(stream);
+        assert!(outcome.response.is_some() || outcome.reset == Some(REFUSED_STREAM), "{outcome:?}");
+    }
+    connection.round_trip();
+}
+
 /// A reader of nothing holds back the origin.
 #[test]
 fn a_slow_reader_holds_back_the_origin() {

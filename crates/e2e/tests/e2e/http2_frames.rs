@@ -136,6 +136,9 @@ http2_rules! {
         settings(&[(setting::ENABLE_CONNECT_PROTOCOL, 2)]),
     ] => connection_error(&[PROTOCOL_ERROR]);
 
+    /// RFC 9218 section 2.1.
+    no_old_priorities_of_two: [settings(&[(0x9, 2)])] => connection_error(&[PROTOCOL_ERROR]);
+
     /// RFC 9113 section 6.5.2: the limits themselves are allowed.
     settings_at_their_limits: [
         settings(&[

@@ -1,6 +1,8 @@
 //! HTTP/2 towards servers, every frame of which the test sends: what one connection carries, and how it ends.
 
-use ropeway_e2e::h2::frame::{LARGEST_WINDOW, code::*, data, goaway, headers, reset, setting, window_update};
+use ropeway_e2e::h2::frame::{
+    Frame, LARGEST_WINDOW, code::*, data, goaway, headers, reset, setting, window_update,
+};
 use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
 use ropeway_e2e::trace::Trace;
@@ -251,6 +253,22 @@ mod refusals {
             let (stream, request) = connection.next_request();
             assert_eq!((request.method.as_str(), request.text().as_str()), (method, "body"));
             connection.send(&[reset(stream, REFUSED_STREAM)]);
+            let _ = client.receive().expect(502);
+            connection.round_trip();
+            assert_eq!(connection.try_next_call(), None);
+        }
+    }
+
+    /// It has looked at it, on a connection that is as good as before: what then is policy.
+    #[test]
+    fn a_request_that_its_server_gives_up_is_not_sent_to_it_again() {
+        let (lab, _server, mut connection) = met_with(&WIDE, "retry = { attempts = 0 }");
+        let malformed = |stream| headers(stream, Block::of(&[("x", "no status")])).end();
+        let ways: [fn(u32) -> Frame; 2] = [|stream| reset(stream, ENHANCE_YOUR_CALM), malformed];
+        for way in ways {
+            let mut client = asks(&lab.client(), "GET", "/once", "");
+            let (stream, _) = connection.next_request();
+            connection.send(&[way(stream)]);
             let _ = client.receive().expect(502);
             connection.round_trip();
             assert_eq!(connection.try_next_call(), None);

@@ -1,6 +1,6 @@
 //! Clients share the connections of HTTP/2 to a server, and none of them can have one ended for the others.
 
-use ropeway_e2e::h2::frame::{code::*, data, goaway, headers, reset};
+use ropeway_e2e::h2::frame::{code::*, data, flag, goaway, headers, open_continuation, open_headers, reset};
 use ropeway_e2e::h2::{Block, Call, Connection, Listener};
 use ropeway_e2e::lab::file;
 use ropeway_e2e::{Lab, Running};
@@ -34,6 +34,48 @@ impl Held {
 fn expect_shared(lab: &Running, shared: &mut Connection<Call>) {
     let held = hold(lab, shared);
     held.finish(shared);
+}
+
+/// It is the fault of one resource, and every client could ask for it.
+#[test]
+fn a_response_with_far_too_many_fields_ends_no_connection() {
+    let (lab, _server, mut shared) = met(&WIDE);
+    let held = hold(&lab, &mut shared);
+    let mut client = asks(&lab.client(), "POST", "/large", "body");
+    let (stream, _) = shared.next_request();
+    let block =
+        (0..200).fold(Block::response("200"), |block, n| block.field(format!("x-{n}"), "v".repeat(1_000)));
+    let block = Vec::from(block);
+    let (first, rest) = block.split_at(16_000);
+    shared.send(&[open_headers(stream, first)]);
+    let mut pieces = rest.chunks(16_000).peekable();
+    while let Some(piece) = pieces.next() {
+        let frame = open_continuation(stream, piece);
+        shared.send(&[if pieces.peek().is_none() { frame.flagged(flag::END_HEADERS) } else { frame }]);
+    }
+    let _ = client.receive().expect(502);
+    held.finish(&mut shared);
+    expect_shared(&lab, &mut shared);
+}
+
+/// Its threads may not agree on who has the last word.
+#[test]
+fn what_a_server_says_after_the_end_of_a_response_is_ignored() {
+    let (lab, _server, mut shared) = met(&WIDE);
+    let held = hold(&lab, &mut shared);
+    for last in [None, Some(INTERNAL_ERROR)] {
+        let mut client = asks(&lab.client(), "POST", "/twice", "body");
+        let (stream, _) = shared.next_request();
+        match last {
+            None => shared.answer(stream, "answer"),
+            Some(code) => shared.send(&[reset(stream, code)]),
+        }
+        let late = headers(stream, Block::response("500"));
+        shared.send(&[late, data(stream, *b"late").end()]);
+        let _ = client.receive().expect(if last.is_none() { 200 } else { 502 });
+    }
+    held.finish(&mut shared);
+    expect_shared(&lab, &mut shared);
 }
 
 /// Some peers send an empty frame to flush, and mean nothing by it.

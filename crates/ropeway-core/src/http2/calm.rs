@@ -10,6 +10,8 @@ const PER_SECOND: u32 = 20;
 const PER_FRAME: u32 = 4;
 /// Such frames that each KiB of DATA that the client is sent allows besides.
 const PER_KIB: u32 = 1;
+/// Of those that a client may answer what it was sent with, as many as it may save up while it does something else.
+const MOST_OWED: u32 = 100_000;
 const MINUTE_MS: u64 = 60_000;
 
 /// What a client has done of it lately.
@@ -17,6 +19,8 @@ const MINUTE_MS: u64 = 60_000;
 pub(super) struct Calm {
     /// Frames that carry nothing which it may still send.
     frames: u32,
+    /// Those of them that answer what it was sent, whenever it comes to that.
+    owed: u32,
     second: u64,
     /// Streams that were reset in this minute, by the client or because of it, and how many may be.
     resets: u32,
@@ -34,7 +38,7 @@ impl Excess {
 
 impl Calm {
     pub fn new(most_resets: u32) -> Self {
-        Self { frames: FRAMES, second: 0, resets: 0, most_resets, minute: 0 }
+        Self { frames: FRAMES, owed: 0, second: 0, resets: 0, most_resets, minute: 0 }
     }
 
     /// Moves time on.
@@ -51,15 +55,22 @@ impl Calm {
         }
     }
 
-    /// A frame that carries something has come, or was sent with so many bytes.
-    pub fn note_worth(&mut self, bytes_sent: usize) {
-        let kib = u32::try_from(bytes_sent / 1024).unwrap_or(FRAMES);
-        self.earn(PER_FRAME + kib * PER_KIB);
+    /// A frame that carries something has come.
+    pub fn note_worth(&mut self) {
+        self.earn(PER_FRAME);
+    }
+
+    /// One was sent, of so many bytes.
+    pub fn note_sent(&mut self, bytes: usize) {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(MOST_OWED);
+        let answers = PER_FRAME.saturating_add(kib.saturating_mul(PER_KIB));
+        self.owed = self.owed.saturating_add(answers).min(MOST_OWED);
     }
 
     /// A frame that carries nothing has come.
     pub fn spend(&mut self) -> Result<(), Excess> {
-        self.frames = self.frames.checked_sub(1).ok_or(Excess("too many frames that carry nothing"))?;
+        let left = if self.owed > 0 { &mut self.owed } else { &mut self.frames };
+        *left = left.checked_sub(1).ok_or(Excess("too many frames that carry nothing"))?;
         Ok(())
     }
 
@@ -90,12 +101,14 @@ mod tests {
         calm.set_time(2_000);
         assert!((0..2 * PER_SECOND).all(|_| calm.spend().is_ok()));
         assert!(calm.spend().is_err());
-        calm.note_worth(10 * 1024);
+        calm.note_sent(10 * 1024);
         assert!((0..PER_FRAME + 10).all(|_| calm.spend().is_ok()));
         assert!(calm.spend().is_err());
         calm.set_time(u64::MAX);
         assert!((0..FRAMES).all(|_| calm.spend().is_ok()));
         assert!(calm.spend().is_err(), "there is no more than that to save");
+        (0..10_000).for_each(|_| calm.note_sent(1));
+        assert!((0..20_000).all(|_| calm.spend().is_ok()), "two answers to each frame");
     }
 
     #[test]

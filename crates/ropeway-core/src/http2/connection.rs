@@ -17,6 +17,8 @@ use crate::end::EndReason;
 
 /// Bytes of the table for the field blocks of the peer, by default (RFC 7541, section 4.2).
 const TABLE_SIZE: u32 = 4096;
+/// How many times more fields are read from a server than it was told that are wanted.
+const SERVERS_MAY_EXCEED: u32 = 8;
 /// Bytes of output whose memory is kept while there are no streams.
 const KEPT: usize = 1024;
 
@@ -68,8 +70,13 @@ pub enum Event<'a> {
         /// Who has ended it.
         by: ResetBy,
     },
-    /// A request that opened no stream for anybody: it was answered or reset at once, for this reason.
-    Refused(EndReason),
+    /// A request that opened no stream for anybody: it was answered or reset at once.
+    Refused {
+        /// Why.
+        reason: EndReason,
+        /// The length of its field block.
+        bytes: usize,
+    },
     /// More may be sent: on one stream, or on all of them together.
     Room {
         /// The stream; 0 is the connection.
@@ -310,6 +317,15 @@ impl<T> Connection<T> {
     /// What a stream that is opened now may have under way. Until the peer knows our SETTINGS it goes by its own.
     fn stream_window(&self) -> u32 {
         if self.receiver.is_known { self.limits.stream_window } else { FIRST_WINDOW }
+    }
+
+    /// The largest list of fields that is read. Of a server, who shares the connection with others, more than it was told that
+    /// is wanted: what is too large is then refused by itself.
+    const fn most_fields(&self) -> u32 {
+        match self.side {
+            Side::Server { .. } => self.limits.header_list,
+            Side::Client { .. } => self.limits.header_list.saturating_mul(SERVERS_MAY_EXCEED),
+        }
     }
 
     const fn is_server(&self) -> bool {

@@ -190,6 +190,8 @@ impl<'s> Reading<'s> {
                 return Some(());
             }
             Known::Priority if self.priority.is_some() => return Some(()),
+            // What follows is no content (RFC 9113, section 8.5).
+            Known::ContentLength if self.facts.is_tunnel => return None,
             Known::ContentLength => self.take_length(value)?,
             _ => {}
         }
@@ -400,6 +402,7 @@ mod tests {
         );
         let other = [&GET[1..], &[(":method", "CONNECT"), (":protocol", "telepathy")]].concat();
         assert!(read(Part::Request, None, &other).is_err());
+        assert!(read(Part::Request, None, &[&fields[..], &[("content-length", "1")]].concat()).is_err());
         let plain = [(":method", "CONNECT"), (":authority", "a:1")];
         assert_eq!(read(Part::Request, None, &plain).unwrap(), "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
     }

@@ -12,6 +12,8 @@ const MAX_FRAME_SIZE: u16 = 0x5;
 const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 /// RFC 8441, section 3.
 const ENABLE_CONNECT_PROTOCOL: u16 = 0x8;
+/// RFC 9218, section 2.1.
+const NO_RFC7540_PRIORITIES: u16 = 0x9;
 
 /// What every peer takes in one frame.
 pub(super) const LEAST_MAX_FRAME: u32 = 1 << 14;
@@ -43,7 +45,7 @@ impl Peer {
                 HEADER_TABLE_SIZE => self.table = value,
                 // Servers may not even allow it.
                 ENABLE_PUSH if value > 1 || (is_server && value != 0) => return Err(Code::PROTOCOL),
-                ENABLE_CONNECT_PROTOCOL if value > 1 => return Err(Code::PROTOCOL),
+                ENABLE_CONNECT_PROTOCOL | NO_RFC7540_PRIORITIES if value > 1 => return Err(Code::PROTOCOL),
                 MAX_CONCURRENT_STREAMS => self.streams = value,
                 INITIAL_WINDOW_SIZE if value > MOST => return Err(Code::FLOW_CONTROL),
                 INITIAL_WINDOW_SIZE => self.window = value,

@@ -93,11 +93,12 @@ impl Failure {
         let failure = Self::of_server(EndReason::ServerReset, exchange, partial);
         match Broken::of(error) {
             Broken::Refused => Self { unsent: true, stale: true, kind: None, ..failure },
-            Broken::Reset(reason) => Self { end: failure.end.with_reset(reason), ..failure },
+            // The connection is there, and has answered, if by no response.
+            Broken::Reset(reason) => Self { end: failure.end.with_reset(reason), stale: false, ..failure },
             // Not what a server of HTTP/1.1 gets for it: the error may be that of another stream, and hit this one as well.
             Broken::Malformed => {
                 let end = End::new(EndReason::BadResponse, Stage::Send).with_detail(RULES);
-                Self { end, ..failure }
+                Self { end, stale: false, ..failure }
             }
             Broken::Alert if !heard => Self::connect(EndReason::ServerTls),
             Broken::Alert | Broken::Lost => failure,

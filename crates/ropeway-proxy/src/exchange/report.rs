@@ -67,7 +67,9 @@ pub(super) fn finished(worker: &Worker, client: &mut Client, exchange: &Exchange
     let is_ahead = !client.link.is_stream() && (after == After::Keep || is_all_read(exchange));
     let ahead = if is_ahead { client.link.inbox.len() } else { 0 };
     let bytes_in = client.link.received.saturating_sub(exchange.received_before + ahead as u64);
-    let bytes_out = client.link.sent.saturating_sub(exchange.sent_before);
+    // What still waits never leaves.
+    let left = exchange.sent_before.saturating_add(client.link.outbox.len() as u64);
+    let bytes_out = client.link.sent.saturating_sub(left);
     let route = exchange.route(view);
     let grpc_status = exchange.call.as_ref().and_then(|call| call.status);
     match route.and_then(|route| route.counters.of(worker.index)) {

@@ -87,7 +87,7 @@ impl Served {
                 let stream = Stream::from_client(transport.clone(), stream, kind);
                 begin(worker, client, lane, stream, head, !ends && !is_tunnel);
             }
-            Arrived::Refused(reason) => note_refused(worker, client, reason),
+            Arrived::Refused(reason, bytes) => note_refused(worker, client, reason, bytes),
         });
         match received {
             Poll::Ready(Gone::Link(_)) if !self.is_greeted => return Poll::Ready(After::Close),
@@ -105,7 +105,7 @@ impl Served {
             return self.wait_for_greeting(cx, worker, client);
         }
         self.try_end(worker, client);
-        self.wait(cx, worker, client)
+        self.wait(cx, client)
     }
 
     /// Whether the client has begun to speak.
@@ -135,6 +135,10 @@ impl Served {
             _ if self.transport.with(|connection| connection.has_streams()) => None,
             since_ms => Some(since_ms.unwrap_or(now_ms)),
         };
+        if worker.must_abort() && self.quiet_since_ms.is_some() {
+            // Each request was given up by itself, and its client told so.
+            self.transport.break_off(Broken::Lost);
+        }
         let is_over = self.transport.with(Connection::try_end);
         if !is_over && self.head_due(client).is_some_and(|due| client.slot.has_passed(due)) {
             client.count_end(EndReason::HeadTimeout);
@@ -173,15 +177,14 @@ impl Served {
         Some(since_ms.saturating_add(client.listener.timeouts.head_ms))
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &Client) -> Poll<After> {
+    fn wait(&mut self, cx: &mut Context<'_>, client: &Client) -> Poll<After> {
         let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.is_alive(client.slot.now_ms()));
         if !is_alive || self.transport.send(cx).is_err() {
             return Poll::Ready(After::Close);
         }
         let is_over = self.transport.with(|connection| connection.is_over());
         let is_quiet = self.quiet_since_ms.is_some();
-        // Each request is given up by itself, and its client told so.
-        if (is_over || (worker.must_abort() && is_quiet)) && self.transport.has_sent_all() {
+        if is_over && self.transport.has_sent_all() {
             return Poll::Ready(After::Linger);
         }
         let end = match &mut self.farewell {
@@ -219,9 +222,11 @@ fn begin(
 }
 
 /// Counts and logs a request that gets no exchange.
-fn note_refused(worker: &Rc<Worker>, client: &mut Client, reason: EndReason) {
-    let mut stream = client.for_stream(worker, Link::of_stream(Stream::closed()));
-    let mut exchange = stream.begin_exchange(worker, 0, None);
+fn note_refused(worker: &Rc<Worker>, client: &mut Client, reason: EndReason, bytes: usize) {
+    let mut link = Link::of_stream(Stream::closed());
+    link.received = bytes as u64;
+    let mut stream = client.for_stream(worker, link);
+    let mut exchange = stream.begin_exchange(worker, bytes, None);
     exchange::note_refused(worker, &mut stream, &mut exchange, End::new(reason, Stage::Receive));
     worker.give_exchange(exchange);
 }

@@ -31,6 +31,8 @@ pub(super) struct Carrier {
     /// The task that moves the frames, which has to be woken when there is something to send.
     task: Waker,
     is_woken: bool,
+    /// Nothing is read until more of what waits was sent.
+    is_held_back: bool,
     /// Streams that wait until others have sent what they have, in the order in which they came.
     queue: VecDeque<u32>,
     /// The one whose turn it is; 0 is none.
@@ -45,8 +47,8 @@ pub(super) struct Carrier {
 pub(super) enum Arrived<'a> {
     /// A request.
     Request { stream: u32, head: &'a [u8], ends: bool, is_tunnel: bool },
-    /// One that nobody has to answer any more.
-    Refused(EndReason),
+    /// One that nobody has to answer any more, of so many bytes.
+    Refused(EndReason, usize),
 }
 
 impl Transport {
@@ -80,6 +82,7 @@ impl Transport {
             connection,
             task: Waker::noop().clone(),
             is_woken: false,
+            is_held_back: false,
             queue: VecDeque::new(),
             served: 0,
             is_client,
@@ -199,12 +202,12 @@ impl Carrier {
             if self.connection.is_over() {
                 return Poll::Pending;
             }
-            let has_enough = self.connection.output().len() > MOST_WAITING;
-            if has_enough || passed >= PER_VISIT {
-                // A peer that does not read is waited for by who sends.
-                if !has_enough || self.link.outbox.is_empty() {
-                    come_back(cx);
-                }
+            self.is_held_back = self.has_enough();
+            if self.is_held_back {
+                return Poll::Pending;
+            }
+            if passed >= PER_VISIT {
+                come_back(cx);
                 return Poll::Pending;
             }
             let space = input.get_mut(..PIECE_READ).unwrap_or_default();
@@ -240,7 +243,7 @@ impl Carrier {
                     self.mailbox(stream, |mailbox, _| mailbox.is_whole = ends);
                     hand_on(Arrived::Request { stream, head: heads.text(), ends, is_tunnel });
                 }
-                Ok(Some(Event::Refused(reason))) => hand_on(Arrived::Refused(reason)),
+                Ok(Some(Event::Refused { reason, bytes })) => hand_on(Arrived::Refused(reason, bytes)),
                 Ok(Some(event)) => self.deliver(event, heads.text()),
                 Err(fatal) => {
                     // What is too much says nothing of any request.
@@ -288,7 +291,7 @@ impl Carrier {
             }
             Event::Room { stream: 0 } => self.wake_next(),
             Event::Room { stream } => self.mailbox(stream, |mailbox, _| mailbox.wake_writer_for_window()),
-            Event::Refused(_) => {}
+            Event::Refused { .. } => {}
         }
     }
 
@@ -300,18 +303,24 @@ impl Carrier {
 
     fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.served = 0;
-        loop {
-            match self.link.poll_flush(cx, &self.worker.buffers) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(flushed) => flushed?,
-            }
+        while let Poll::Ready(flushed) = self.link.poll_flush(cx, &self.worker.buffers) {
+            flushed?;
             if self.connection.output().is_empty() {
                 self.wake_next();
-                return Ok(());
+                break;
             }
             self.link.send(cx, self.connection.output(), &[], &self.worker.buffers)?;
             self.connection.clear_output();
         }
+        if self.is_held_back && !self.has_enough() {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has left so much unread that it is not heard before it goes on.
+    fn has_enough(&self) -> bool {
+        self.connection.output().len() > MOST_WAITING
     }
 
     /// Has the task look if there is something to send.

@@ -19,8 +19,10 @@ pub(super) const FAREWELL_PING: [u8; 8] = *b"farewell";
 /// Frames that a field block may come in, besides one for each of its 4 KiB.
 const MOST_PIECES: usize = 16;
 const PIECE: usize = 4096;
-/// Bytes by which a field block may be longer than the list that is allowed, and still be answered.
+/// How long a field block may be, and still be answered: Huffman codes of rare characters are longer than these, and a list
+/// that is too long is to be told so.
 const BLOCK_SLACK: usize = 16 * 1024;
+const LARGER_CODED: usize = 2;
 /// How many times longer than allowed a list may be: then it is no mistake, and the connection ends.
 const FAR_TOO_LARGE: usize = 64;
 /// How much longer than the block that it came in a head may be beside what the dynamic table can hold: a byte can stand for
@@ -157,16 +159,23 @@ impl<T: Default> Connection<T> {
             let opens = self.is_server() && !stream.is_multiple_of(2);
             return if opens { Ok(()) } else { Err(Code::PROTOCOL.into()) };
         }
+        self.standing(stream).map(drop)
+    }
+
+    /// What may come on a stream that was opened at some time. What clients send after the end of one is an error of the
+    /// connection (RFC 9113, section 5.1), which would be that of all who share one to a server: there it is ignored.
+    fn standing(&self, stream: u32) -> Result<Standing, Fatal> {
         match self.streams.standing(stream) {
-            Standing::Closed => Err(Code::STREAM_CLOSED.into()),
-            Standing::Used | Standing::Ignored => Ok(()),
+            Standing::Closed if self.is_server() => Err(Code::STREAM_CLOSED.into()),
+            Standing::Closed => Ok(Standing::Ignored),
+            other => Ok(other),
         }
     }
 
     fn count_piece(&mut self, len: usize) -> Result<(), Fatal> {
+        let most = self.most_fields() as usize * LARGER_CODED + BLOCK_SLACK;
         let Some(block) = &mut self.receiver.block else { return Err(Code::PROTOCOL.into()) };
         block.pieces += 1;
-        let most = self.limits.header_list as usize + BLOCK_SLACK;
         if block.pieces > MOST_PIECES + most / PIECE || block.bytes.len() + len > most {
             let excess = "a field block without end: excessive load";
             return Err(Fatal { code: Code::ENHANCE_YOUR_CALM, excess: Some(excess) });
@@ -179,10 +188,7 @@ impl<T: Default> Connection<T> {
         if self.is_idle(stream) {
             return Err(Code::PROTOCOL.into());
         }
-        let standing = self.streams.standing(stream);
-        if standing == Standing::Closed {
-            return Err(Code::STREAM_CLOSED.into());
-        }
+        let standing = self.standing(stream)?;
         if !self.receiver.inflow.arrive(len) {
             return Err(Code::FLOW_CONTROL.into());
         }
@@ -219,7 +225,7 @@ impl<T: Default> Connection<T> {
             }
             match &mut self.calm {
                 Some(calm) if is_empty => calm.spend()?,
-                Some(calm) => calm.note_worth(0),
+                Some(calm) => calm.note_worth(),
                 None => {}
             }
         }
@@ -418,7 +424,8 @@ impl<T: Default> Connection<T> {
         if self.is_server() && id > self.last {
             return self.take_request(id, ends, block, scratch);
         }
-        let receiving = self.streams.get(id).filter(|stream| !stream.is_over).map(|stream| stream.receiving);
+        let goes_on = |stream: &&Stream<T>| !stream.is_over && stream.receiving != Progress::End;
+        let receiving = self.streams.get(id).filter(goes_on).map(|stream| stream.receiving);
         let part = match receiving {
             Some(Progress::Head) if !self.is_server() => Part::Response,
             _ => Part::Trailers,
@@ -461,14 +468,16 @@ impl<T: Default> Connection<T> {
             Outcome::Good(_) if scratch.text().len() > TABLE_SIZE as usize + EXPANSION * block.len() => {
                 // Without an answer, which a client that opens no window would leave with us.
                 self.write_reset(id, Code::ENHANCE_YOUR_CALM)?;
-                Ok(Some(Event::Refused(EndReason::HeadTooLarge)))
+                Ok(Some(Event::Refused { reason: EndReason::HeadTooLarge, bytes: block.len() }))
             }
-            Outcome::Good(facts) if ends && facts.length.is_some_and(|length| length > 0) => self.refuse(id),
+            Outcome::Good(facts) if ends && facts.length.is_some_and(|length| length > 0) => {
+                self.refuse(id, block)
+            }
             Outcome::Good(facts) => {
                 self.open(id, ends, facts);
                 Ok(Some(Event::Head { stream: id, ends, is_tunnel: facts.is_tunnel }))
             }
-            Outcome::Malformed => self.refuse(id),
+            Outcome::Malformed => self.refuse(id, block),
             Outcome::TooLarge(times) if times >= FAR_TOO_LARGE => {
                 let excess = Some("fields that are far too long: excessive load");
                 Err(Fatal { code: Code::ENHANCE_YOUR_CALM, excess })
@@ -478,7 +487,7 @@ impl<T: Default> Connection<T> {
                 if !ends {
                     self.write_reset(id, Code::NO_ERROR)?;
                 }
-                Ok(Some(Event::Refused(EndReason::HeadTooLarge)))
+                Ok(Some(Event::Refused { reason: EndReason::HeadTooLarge, bytes: block.len() }))
             }
         }
     }
@@ -491,9 +500,9 @@ impl<T: Default> Connection<T> {
         self.streams.insert(id, stream);
     }
 
-    fn refuse(&mut self, id: u32) -> Heard<'static> {
+    fn refuse(&mut self, id: u32, block: &[u8]) -> Heard<'static> {
         self.write_reset(id, Code::PROTOCOL)?;
-        Ok(Some(Event::Refused(EndReason::BadRequest)))
+        Ok(Some(Event::Refused { reason: EndReason::BadRequest, bytes: block.len() }))
     }
 
     /// Takes the head of a response. `None` if there is something wrong with it.
@@ -526,7 +535,7 @@ impl<T: Default> Connection<T> {
         priority: Option<Priority>,
         scratch: &mut Scratch,
     ) -> Result<Outcome, Fatal> {
-        let mut reading = Reading::new(scratch, part, self.limits.header_list, priority);
+        let mut reading = Reading::new(scratch, part, self.most_fields(), priority);
         let decoded = self.receiver.decoder.decode(block, |field| reading.take(&field));
         decoded.map_err(|_| Code::COMPRESSION)?;
         Ok(reading.end())
@@ -559,8 +568,8 @@ fn check_length(kind: u8, flags: u8, len: usize) -> Result<(), Code> {
 fn count(calm: &mut Calm, frame: Frame, opens: bool) -> Result<(), Fatal> {
     match frame.kind {
         DATA if frame.has(PADDED) => {}
-        DATA if frame.len > 0 => calm.note_worth(0),
-        HEADERS if opens => calm.note_worth(0),
+        DATA if frame.len > 0 => calm.note_worth(),
+        HEADERS if opens => calm.note_worth(),
         HEADERS | CONTINUATION => {}
         _ => calm.spend()?,
     }

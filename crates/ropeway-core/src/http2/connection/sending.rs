@@ -117,7 +117,7 @@ impl<T> Connection<T> {
         stream.outflow.take(now.len());
         self.sender.outflow.take(now.len());
         if let Some(calm) = self.calm.as_mut().filter(|_| !now.is_empty()) {
-            calm.note_worth(now.len());
+            calm.note_sent(now.len());
         }
         Ok(now.len())
     }
@@ -259,7 +259,7 @@ impl<T> Connection<T> {
             stream.last_flags = Some(flags);
         }
         if let Some(calm) = &mut self.calm {
-            calm.note_worth(0);
+            calm.note_sent(0);
         }
     }
 }

@@ -218,6 +218,38 @@ fn what_a_server_has_not_looked_at_is_over() {
 }
 
 #[test]
+fn what_a_server_says_too_much_is_ignored() {
+    let (mut client, mut server) = greeted();
+    let (id, _) = client.request(GET, Vec::new()).unwrap();
+    let (other, _) = client.request(GET, Vec::new()).unwrap();
+    let _ = tell(&mut client, &mut server);
+    server.respond(id, b"HTTP/1.1 200 OK\r\n\r\n", Manner::Plain).unwrap();
+    server.end(id);
+    let head = server.output().to_vec();
+    let late = [&head[..], &head, &frame(DATA, END_STREAM, id, b"late"), &head].concat();
+    assert_eq!(hear(&mut client, &late).unwrap(), ["1 HTTP/1.1 200 OK\r\n\r\ntrue"]);
+    let _ = client.release(id, 0);
+    assert!(hear(&mut client, &late).unwrap().is_empty());
+    assert_eq!(client.send(other, b"goes on"), Ok(7));
+}
+
+#[test]
+fn a_list_of_fields_that_is_too_large_harms_one_stream() {
+    let (mut client, mut server) = greeted();
+    server.peer.max_frame = 16_000;
+    for (size, is_read) in [(100_000, true), (135_000, false)] {
+        let (id, _) = client.request(GET, Vec::new()).unwrap();
+        let _ = tell(&mut client, &mut server);
+        let text = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "v".repeat(size));
+        server.respond(id, text.as_bytes(), Manner::Plain).unwrap();
+        let heard = tell(&mut server, &mut client);
+        let reset = format!("{:?}", Event::Reset { stream: id, by: ResetBy::Us });
+        assert_eq!(heard == [reset], !is_read, "{size}");
+    }
+    assert!(client.takes_streams());
+}
+
+#[test]
 fn a_stream_that_its_user_leaves_is_given_up() {
     let (mut client, mut server) = greeted();
     let (id, _) = client.request(GET, Vec::new()).unwrap();

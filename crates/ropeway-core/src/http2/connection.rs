@@ -1,5 +1,6 @@
 //! A connection: what the peer's frames mean, and the frames that answer them.
 
+mod blocks;
 mod receiving;
 mod sending;
 #[cfg(test)]
@@ -166,7 +167,7 @@ struct Receiver {
     /// The payload of a frame that comes in pieces.
     payload: Vec<u8>,
     /// A field block that comes in several frames.
-    block: Option<receiving::Block>,
+    block: Option<blocks::Block>,
     content: receiving::Content,
     decoder: Decoder,
     inflow: Inflow,

@@ -75,7 +75,7 @@ ALL = [
              shape=Shape(tls=True, streams=1), targets={"nginx": 0.95, "haproxy": 0.95}),
     Scenario("grpc-unary", "unary gRPC calls of 128 bytes, HTTP/2 on both sides, 16 connections of 16 streams",
              shape=Shape(GRPC_PATH, method="POST", body_bytes=128, connections=16, streams=16, grpc=True),
-             targets={"envoy": 0.50}),
+             targets={"envoy": 0.50, "haproxy": 0.50}),
     Scenario("idle-tls-10000", "10,000 idle TLS 1.3 connections, each used once",
              shape=Shape(tls=True), judged_by=IDLE, idle_connections=10_000, ceiling=12.0),
 ]

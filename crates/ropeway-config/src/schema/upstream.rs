@@ -115,7 +115,8 @@ section! {
         /// How long. Shorter than what the servers allow, so that they do not close first. Connections of HTTP/2, which
         /// their servers close with a warning, are kept for 60 s at least.
         idle: Duration = or(duration(millis(1), hours(24)), seconds(4)),
-        /// How many, for each server and worker. 0: none, a new connection for every request.
+        /// How many, for each server and worker. 0: none, a new connection for every request. Those of HTTP/2 are not
+        /// counted: of them there are as few as the streams under way need.
         max_idle: u32 = or(integer(0..=1_000_000), 256_u32),
         /// Requests on one connection, after which it is closed: by HTTP/2 once the last of them has its response.
         max_requests: Option<u32> = limit(1_000_000_000, "no limit"),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
@@ -243,10 +242,6 @@ impl Drop for Stream {
         let is_given_up = carrier.borrow_mut().release(self.id);
         if let Some(lease) = self.lease.as_ref().filter(|_| is_given_up) {
             lease.note_reset();
-        }
-        // The task that moves the frames, and this: it may end the connection now.
-        if self.kind == Kind::ToServer && Rc::strong_count(carrier) <= 2 {
-            carrier.borrow_mut().wake();
         }
     }
 }

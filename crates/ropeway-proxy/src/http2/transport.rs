@@ -422,7 +422,12 @@ impl Carrier {
             None => 0,
         };
         let is_given_up = self.connection.release(stream, unused);
-        self.stir();
+        if self.connection.has_streams() {
+            self.stir();
+        } else {
+            // It is idle from now on, or may end.
+            self.wake();
+        }
         is_given_up
     }
 

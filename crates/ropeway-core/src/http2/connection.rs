@@ -263,6 +263,12 @@ impl<T> Connection<T> {
         self.receiver.unfinished_since_ms
     }
 
+    /// Begins anew to measure how long something is arriving: nobody has looked for it.
+    pub fn excuse(&mut self) {
+        let Receiver { unfinished_since_ms, now_ms, .. } = &mut self.receiver;
+        *unfinished_since_ms = unfinished_since_ms.map(|_| *now_ms);
+    }
+
     /// The code of the error that the peer was told that the connection ends over.
     #[must_use]
     pub fn told(&self) -> Option<Code> {

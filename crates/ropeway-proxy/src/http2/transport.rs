@@ -204,6 +204,7 @@ impl Carrier {
             }
             self.is_held_back = self.has_enough();
             if self.is_held_back {
+                self.connection.excuse();
                 return Poll::Pending;
             }
             if passed >= PER_VISIT {

@@ -202,22 +202,22 @@ impl<T: Default> Connection<T> {
             return Ok(None);
         }
         let is_right = self.streams.update(id, |stream| {
-            if stream.receiving == Progress::Head {
-                return false;
+            if stream.is_over || stream.receiving == Progress::Head {
+                return (!stream.is_over).then_some(false);
             }
             stream.receiving = if ends { Progress::End } else { Progress::Body };
-            let Some(left) = &mut stream.length_left else { return true };
+            let Some(left) = &mut stream.length_left else { return Some(true) };
             *left = left.checked_sub(bytes.len() as u64).unwrap_or(u64::MAX);
-            *left != u64::MAX && (*left == 0 || !ends)
+            Some(*left != u64::MAX && (*left == 0 || !ends))
         });
-        match is_right {
+        match is_right.flatten() {
             Some(true) => Ok(Some(Event::Data { stream: id, bytes, ends })),
             Some(false) => {
                 self.receiver.content.stream = 0;
                 self.give_back(0, bytes.len() + self.receiver.content.left);
                 self.reset_for(id, Code::PROTOCOL).map(Some)
             }
-            // Its user has let go of it in the middle of the frame.
+            // Its user has let go of it, or given it up, in the middle of the frame.
             None => {
                 self.give_back(0, bytes.len());
                 Ok(None)

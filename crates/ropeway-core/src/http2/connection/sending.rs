@@ -20,13 +20,6 @@ const FRAGMENT: usize = 16 * 1024;
 /// What a PING says that asks whether the peer is there.
 const ARE_YOU_THERE: [u8; 8] = *b"peer up?";
 
-/// How a stream was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Whole,
-    UnderWay(Code),
-}
-
 impl<T> Connection<T> {
     /// What is to be sent.
     #[must_use]
@@ -163,18 +156,15 @@ impl<T> Connection<T> {
     /// Its user lets go of a stream, of which so many bytes were not used. Whether it was given up by that.
     pub fn release(&mut self, id: u32, unused: usize) -> bool {
         let Some(stream) = self.streams.get(id) else { return false };
-        let left = match (stream.is_open(), stream.sending, stream.receiving) {
-            (false, ..) => Left::Whole,
-            // The response is complete, and does not depend on the rest of the request (RFC 9113, section 8.1).
-            (_, Progress::End, _) if self.is_server() => Left::UnderWay(Code::NO_ERROR),
-            _ => Left::UnderWay(Code::CANCEL),
-        };
-        if let (Left::UnderWay(code), None) = (left, self.told) {
-            self.sender.reset(id, code);
+        let is_given_up = stream.is_open();
+        if is_given_up && self.told.is_none() {
+            // A complete response does not depend on the rest of the request (RFC 9113, section 8.1).
+            let is_answered = self.is_server() && stream.sending == Progress::End;
+            self.sender.reset(id, if is_answered { Code::NO_ERROR } else { Code::CANCEL });
         }
         let _ = self.streams.remove(id);
         self.give_back(0, unused);
-        left != Left::Whole
+        is_given_up
     }
 
     /// So many bytes of a body were used, and may come again.

@@ -322,6 +322,8 @@ fn time_is_kept_of_what_is_unfinished() {
     server.set_time(9);
     assert!(hear(&mut server, &[0]).is_ok());
     assert_eq!(server.unfinished_since_ms(), Some(5));
+    server.excuse();
+    assert_eq!(server.unfinished_since_ms(), Some(9));
     let mut server = new(SERVER);
     let open = frame(HEADERS, 0, 1, BLOCK);
     server.set_time(7);

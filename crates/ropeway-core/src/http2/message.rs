@@ -275,11 +275,11 @@ impl<'s> Reading<'s> {
     /// RFC 9113, section 8.3.2.
     fn begin_response(&mut self) -> Option<()> {
         let digits = self.pseudo.status.of(&self.scratch.pseudo);
-        let is_status =
-            matches!(digits, [b'1'..=b'9', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit());
-        let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit.wrapping_sub(b'0')));
+        let &[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = digits else { return None };
+        let status =
+            [hundreds, tens, ones].iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
         // There is nothing to switch to (RFC 9113, section 8.6).
-        if !is_status || status == 101 {
+        if status == 101 {
             return None;
         }
         self.facts.status = status;
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(text("200").unwrap(), "HTTP/1.1 200 OK\r\nserver: x\r\n\r\n");
         assert_eq!(text("404").unwrap(), "HTTP/1.1 404 Not Found\r\nserver: x\r\n\r\n");
         assert_eq!(text("299").unwrap(), "HTTP/1.1 299 \r\nserver: x\r\n\r\n");
-        for status in ["101", "20", "2000", "099", "2x0", ""] {
+        for status in ["101", "20", "2000", "099", "2x0", "", "99999999", "\u{ff}\u{ff}\u{ff}"] {
             assert_eq!(text(status), Err(Outcome::Malformed), "{status}");
         }
         assert!(read(Part::Response, None, &[("server", "x")]).is_err());

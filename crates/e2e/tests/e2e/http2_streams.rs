@@ -85,7 +85,7 @@ http2_rules! {
     /// RFC 9113 section 5.1, closed by END_STREAM on both sides.
     headers_on_a_closed_stream: [
         headers(1, Block::get("/")).end(), Step::Response(1), headers(1, Block::get("/hostile")).end(),
-    ] => either_error(1, &[STREAM_CLOSED, PROTOCOL_ERROR]);
+    ] => either_error(1, &[STREAM_CLOSED]);
 
     /// RFC 9113 section 5.1, closed by END_STREAM on both sides.
     continuation_on_a_closed_stream: [
@@ -107,10 +107,15 @@ http2_rules! {
     /// RFC 9113 section 5.1.1: clients use odd numbers.
     headers_on_an_even_stream: [headers(2, Block::get("/hostile")).end()] => connection_error(&[PROTOCOL_ERROR]);
 
-    /// RFC 9113 section 5.1.1: numbers only grow; a lower one is closed.
+    /// RFC 9113 section 5.1.1: numbers only grow.
     headers_on_a_lower_stream: [
         headers(5, Block::get("/")).end(), headers(3, Block::get("/hostile")).end(),
-    ] => connection_error(&[PROTOCOL_ERROR, STREAM_CLOSED]);
+    ] => connection_error(&[PROTOCOL_ERROR]);
+
+    /// RFC 9113 section 5.1: it is told from one that was passed over.
+    headers_on_a_closed_stream_behind_a_gap: [
+        headers(5, Block::get("/")).end(), Step::Response(5), headers(5, Block::get("/hostile")).end(),
+    ] => connection_error(&[STREAM_CLOSED]);
 
     /// RFC 9113 section 5.1.1: the streams that were passed over are closed.
     data_on_a_stream_that_was_passed_over: [

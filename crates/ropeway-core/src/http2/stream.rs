@@ -1,12 +1,15 @@
 //! The streams of a connection (RFC 9113, section 5.1).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 use super::flow::{Inflow, Outflow};
 
 /// Streams that are over for us and on which the peer may still send, told from closed ones.
 const MOST_LINGERING: usize = 4096;
+/// Gaps between the numbers of streams that are remembered. Most clients have none, or one before their first stream.
+const MOST_GAPS: usize = 16;
 
 /// How far one direction of a stream has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub(super) struct Streams<T> {
     lingering: HashSet<u32, Hashing>,
     /// Of streams up to this one is not known which those are.
     forgotten: u32,
+    /// Numbers that were passed over, the latest last.
+    gaps: VecDeque<Range<u32>>,
 }
 
 /// What the peer may do on a stream.
@@ -84,7 +89,13 @@ pub(super) enum Standing {
 
 impl<T> Streams<T> {
     pub fn new() -> Self {
-        Self { used: HashMap::default(), open: 0, lingering: HashSet::default(), forgotten: 0 }
+        Self {
+            used: HashMap::default(),
+            open: 0,
+            lingering: HashSet::default(),
+            forgotten: 0,
+            gaps: VecDeque::new(),
+        }
     }
 
     pub fn open_count(&self) -> usize {
@@ -146,6 +157,22 @@ impl<T> Streams<T> {
         self.lingering.remove(&id);
     }
 
+    /// The peer opens a stream after the `last` one.
+    pub fn note_gap(&mut self, last: u32, id: u32) {
+        let next = (last + 1) | 1;
+        if id > next {
+            if self.gaps.len() >= MOST_GAPS {
+                self.gaps.pop_front();
+            }
+            self.gaps.push_back(next..id);
+        }
+    }
+
+    /// Whether it was never opened, and cannot be any more (RFC 9113, section 5.1.1).
+    pub fn was_passed_over(&self, id: u32) -> bool {
+        self.gaps.iter().any(|gap| gap.contains(&id))
+    }
+
     /// Of a stream that was opened at some time.
     #[inline]
     pub fn standing(&self, id: u32) -> Standing {
@@ -202,6 +229,21 @@ mod tests {
         streams.note_end(last);
         assert_eq!(streams.standing(last), Standing::Closed);
         assert_eq!((streams.open_count(), streams.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn the_latest_gaps_are_remembered() {
+        let mut streams = Streams::<()>::new();
+        let opened = [1, 3, 9, 11, 0x7fff_ffff];
+        for (last, id) in [0].iter().chain(&opened).zip(&opened) {
+            streams.note_gap(*last, *id);
+        }
+        let passed: Vec<u32> = (1..=15).step_by(2).filter(|id| streams.was_passed_over(*id)).collect();
+        assert_eq!((passed, streams.gaps.len()), (vec![5, 7, 13, 15], 2));
+
+        (0..2 * MOST_GAPS as u32).for_each(|number| streams.note_gap(number * 4 + 1, number * 4 + 5));
+        assert_eq!(streams.gaps.len(), MOST_GAPS);
+        assert!(streams.was_passed_over(MOST_GAPS as u32 * 8 - 1) && !streams.was_passed_over(3));
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl<T: Default> Connection<T> {
     }
 
     fn take_request(&mut self, id: u32, ends: bool, block: &[u8], scratch: &mut Scratch) -> Heard<'static> {
+        self.streams.note_gap(self.last, id);
         self.last = id;
         let priority = self.announced.take(id);
         let outcome = self.read(Part::Request, block, priority, scratch)?;

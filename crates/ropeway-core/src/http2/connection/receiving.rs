@@ -135,7 +135,11 @@ impl<T: Default> Connection<T> {
             let opens = self.is_server() && !stream.is_multiple_of(2);
             return if opens { Ok(()) } else { Err(Code::PROTOCOL.into()) };
         }
-        self.standing(stream).map(drop)
+        let standing = self.standing(stream);
+        if standing.is_err() && self.streams.was_passed_over(stream) {
+            return Err(Code::PROTOCOL.into());
+        }
+        standing.map(drop)
     }
 
     /// What may come on a stream that was opened at some time. What clients send after the end of one is an error of the

@@ -20,6 +20,7 @@ use crate::link::{Link, Noise};
 use crate::proxy_header;
 use crate::snapshot::{Http2Limits, Listener};
 use crate::tls::{self, ClientIdentity, Secured};
+use crate::uptake::{Patience, Uptake};
 use crate::worker::Worker;
 
 /// Bytes of a client that are read and dropped after the last response, before the connection is closed.
@@ -211,6 +212,22 @@ impl Client {
         if let Some(counters) = self.counters(&self.worker) {
             counters.ends.bump(reason);
         }
+    }
+
+    /// How long the client may take for what it is sent.
+    pub fn patience(&self) -> Patience {
+        let timeouts = &self.listener.timeouts;
+        Patience { idle_ms: timeouts.send_idle_ms, min_rate: timeouts.min_rate }
+    }
+
+    /// When to look again whether the client takes what went over `link` after the first `sent_before` bytes; `None` when it
+    /// was waited for long enough.
+    pub fn uptake_due(&self, uptake: &mut Uptake, link: &Link, sent_before: u64) -> Option<u64> {
+        let patience = self.patience();
+        if self.slot.has_passed(uptake.due_ms(patience)) {
+            uptake.look(self.slot.now_ms(), link, sent_before);
+        }
+        Some(uptake.due_ms(patience)).filter(|due| !self.slot.has_passed(*due))
     }
 
     /// When a client has been idle for too long: mostly at `due`, which is `idle_ms` from when that began, but earlier

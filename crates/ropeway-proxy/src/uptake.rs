@@ -38,6 +38,11 @@ impl Uptake {
         Self { since_ms: 0, waited_ms: 0, moved_at_ms: 0, seen: None, base: u64::MAX, taken: 0 }
     }
 
+    /// The same with a wait that begins at once.
+    pub const fn beginning(now_ms: u64) -> Self {
+        Self { since_ms: now_ms, ..Self::new() }
+    }
+
     /// A wait begins.
     pub fn begin(&mut self, now_ms: u64) {
         (self.since_ms, self.seen) = (now_ms, None);

@@ -1,10 +1,10 @@
 //! How connections of HTTP/2 clients end: nothing that was promised is lost (RFC 9113 section 6.8).
 
-use ropeway_e2e::h2::frame::{Frame, code::*, ping};
+use ropeway_e2e::h2::frame::{Frame, code::*, goaway, ping, reset};
 use ropeway_e2e::h2::rules::{holding_origin, lab};
 use ropeway_e2e::h2::{Block, Connection};
 use ropeway_e2e::lab::file;
-use ropeway_e2e::{Lab, Origin, Running, eventually, reply};
+use ropeway_e2e::{Gate, Lab, Origin, Running, eventually, reply};
 use rustix::process::Signal;
 
 const HTTP2: &str = "http2 = { prior_knowledge = true }";
@@ -102,6 +102,54 @@ fn a_client_that_does_not_leave_is_left() {
         .start();
     let mut connection = deaf(&lab);
     connection.expect_goaway(&[NO_ERROR]);
+}
+
+/// It has been answered, only that the answer has not left.
+#[test]
+fn a_response_waits_for_a_client_that_pauses() {
+    let web = format!("{HTTP2}\ntimeout = {{ idle = \"200ms\", linger = \"200ms\" }}");
+    let lab = Lab::new().origin(sized()).config(&(file(&web, "", "") + LOG)).start();
+    let (mut slow, streams) = overwhelmed(&lab);
+    let last = slow.start(Block::of(&[
+        (":method", "HEAD"),
+        (":scheme", "http"),
+        (":path", "/7"),
+        (":authority", "lab.example"),
+    ]));
+    let log = || std::fs::read_to_string(lab.file("access.log")).unwrap_or_default();
+    eventually("it is answered", || log().contains("HEAD").then_some(()));
+    let resets: Vec<Frame> = streams.into_iter().map(|stream| reset(stream, CANCEL)).collect();
+    slow.send(&resets);
+    slow.send(&[goaway(0, NO_ERROR)]);
+    // Its end is due later than that of the first would be.
+    deaf(&lab).expect_goaway(&[NO_ERROR]);
+    assert_eq!(slow.response(last).expect(200).field("content-length").as_deref(), Some("7"));
+    slow.expect_goaway(&[NO_ERROR]);
+}
+
+/// Requests that came before it knew which is the last one are served.
+#[test]
+fn a_client_that_does_not_answer_is_told_which_request_is_the_last_one() {
+    let gate = Gate::new();
+    let door = gate.clone();
+    let origin = Origin::answering(move |request| {
+        door.wait();
+        reply(200, &[], &body(&request.target))
+    });
+    let web = format!("{HTTP2}\nkeep_alive_requests = 1\ntimeout = {{ linger = \"200ms\" }}");
+    let lab = lab(origin).with(&web, "", "").start();
+    let mut connection = deaf(&lab);
+    let streams = [(); 2].map(|()| connection.start(Block::get("/5")));
+    connection.until("the second GOAWAY", |connection| (connection.goaways.len() == 2).then_some(()));
+    let lasts: Vec<u32> = connection.goaways.iter().map(|goaway| goaway.last_stream).collect();
+    assert_eq!(lasts, [0x7fff_ffff, streams[1]]);
+    let ignored = connection.start(Block::get("/5"));
+    gate.open();
+    for stream in streams {
+        let _ = connection.response(stream).expect(200).expect_body("xxxxx");
+    }
+    connection.expect_goaway(&[NO_ERROR]);
+    assert!(connection.exchange(ignored).response.is_none());
 }
 
 /// A frame that breaks a rule wherever it comes.

@@ -142,6 +142,8 @@ pub struct Connection<T> {
     streams: Streams<T>,
     /// The highest stream that the peer has opened, or, for a client, that we have.
     last: u32,
+    /// The highest of the peer's streams that was looked at: none is once the client was told which is the last one.
+    last_taken: u32,
     receiver: Receiver,
     sender: Sender,
     /// Judges a client.
@@ -152,6 +154,7 @@ pub struct Connection<T> {
     is_left: bool,
     /// What the peer was told that the connection ends over. Nothing more is heard from it.
     told: Option<Code>,
+    is_broken_off: bool,
 }
 
 /// What belongs to the bytes that come.
@@ -210,6 +213,7 @@ impl<T> Connection<T> {
             peer: Peer::default(),
             streams: Streams::new(),
             last: 0,
+            last_taken: 0,
             receiver: Receiver {
                 frames: Frames::default(),
                 frame: Frame::default(),
@@ -236,6 +240,7 @@ impl<T> Connection<T> {
             farewell: Farewell::None,
             is_left: false,
             told: None,
+            is_broken_off: false,
         }
     }
 
@@ -291,6 +296,12 @@ impl<T> Connection<T> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.told.is_some()
+    }
+
+    /// Whether the connection was ended before its streams were.
+    #[must_use]
+    pub fn is_broken_off(&self) -> bool {
+        self.is_broken_off
     }
 
     /// Streams that the peer, a server, allows at a time; 0 before it has said so.

@@ -22,8 +22,6 @@ const MOST_MAX_FRAME: u32 = (1 << 24) - 1;
 /// What a peer has said of itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    /// Bytes of its table for our field blocks.
-    pub table: u32,
     pub streams: u32,
     pub window: u32,
     pub max_frame: u32,
@@ -31,18 +29,24 @@ pub(super) struct Peer {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self { table: 4096, streams: u32::MAX, window: FIRST_WINDOW, max_frame: LEAST_MAX_FRAME }
+        Self { streams: u32::MAX, window: FIRST_WINDOW, max_frame: LEAST_MAX_FRAME }
     }
 }
 
 impl Peer {
-    /// Takes the payload of a frame: values in their order, of which the last holds.
-    pub fn update(&mut self, payload: &[u8], is_server: bool) -> Result<(), Code> {
+    /// Takes the payload of a frame: values in their order, of which the last holds. Of the table's sizes each counts, since
+    /// the peer has dropped what is beyond the smallest of them (RFC 7541, section 4.2).
+    pub fn update(
+        &mut self,
+        payload: &[u8],
+        is_server: bool,
+        mut limit_table: impl FnMut(u32),
+    ) -> Result<(), Code> {
         for setting in payload.chunks_exact(6) {
             let [i0, i1, v0, v1, v2, v3] = *setting else { continue };
             let value = u32::from_be_bytes([v0, v1, v2, v3]);
             match u16::from_be_bytes([i0, i1]) {
-                HEADER_TABLE_SIZE => self.table = value,
+                HEADER_TABLE_SIZE => limit_table(value),
                 // Servers may not even allow it.
                 ENABLE_PUSH if value > 1 || (is_server && value != 0) => return Err(Code::PROTOCOL),
                 ENABLE_CONNECT_PROTOCOL | NO_RFC7540_PRIORITIES if value > 1 => return Err(Code::PROTOCOL),

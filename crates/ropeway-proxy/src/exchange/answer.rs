@@ -6,7 +6,7 @@ use ropeway_core::end::{EndReason, Stage};
 use ropeway_core::http1::{Method, prefers_json};
 
 use super::state::Exchange;
-use super::{After, Step, grpc, request_id, wait};
+use super::{After, Step, grpc, request_id};
 use crate::connection::Client;
 use crate::local_response::{self, Manner};
 use crate::uptake::Uptake;
@@ -36,8 +36,7 @@ pub(super) fn failed(
     let end = exchange.end;
     client.slot.unlimit();
     grpc::note_end(exchange, end);
-    exchange.answer = Uptake::new();
-    exchange.answer.begin(client.slot.now_ms());
+    exchange.answer = Uptake::beginning(client.slot.now_ms());
     let nobody_listens = end.reason.status() == 499;
     if exchange.committed {
         let told = !nobody_listens && grpc::end_with_trailers(client, exchange);
@@ -92,14 +91,9 @@ pub(super) fn flush(
 }
 
 fn wait_for_client(client: &Client, exchange: &mut Exchange) -> Poll<After> {
-    let patience = wait::to_client(client);
-    if client.slot.has_passed(exchange.answer.due_ms(patience)) {
-        exchange.answer.look(client.slot.now_ms(), &client.link, exchange.sent_before);
-    }
-    let due = exchange.answer.due_ms(patience);
-    if client.slot.has_passed(due) {
+    let Some(due) = client.uptake_due(&mut exchange.answer, &client.link, exchange.sent_before) else {
         return Poll::Ready(After::Close);
-    }
+    };
     client.slot.arm(due);
     Poll::Pending
 }

@@ -74,7 +74,7 @@ pub(super) fn for_relay(
     if worker.must_abort() {
         return Poll::Ready(Err(Failure::local(EndReason::Shutdown, Stage::Relay)));
     }
-    let (from, to) = (to_server(exchange), to_client(client));
+    let (from, to) = (to_server(exchange), client.patience());
     let mut due = exchange.download.deadline(from, to);
     if is_due(client, due, Late::Sink) {
         exchange.download.look(client.slot.now_ms(), &client.link, exchange.sent_before);
@@ -99,11 +99,6 @@ fn is_due(client: &Client, deadline: Option<(u64, Late)>, end: Late) -> bool {
 fn from_client(client: &Client) -> Patience {
     let timeouts = &client.listener.timeouts;
     Patience { idle_ms: timeouts.body_idle_ms, min_rate: timeouts.min_rate }
-}
-
-pub(super) fn to_client(client: &Client) -> Patience {
-    let timeouts = &client.listener.timeouts;
-    Patience { idle_ms: timeouts.send_idle_ms, min_rate: timeouts.min_rate }
 }
 
 /// Servers are ours, and may be slow as long as they are not silent.

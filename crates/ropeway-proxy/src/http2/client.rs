@@ -62,6 +62,13 @@ struct State {
     used_ms: Cell<u64>,
 }
 
+impl State {
+    /// Whether there are no requests on it, nor will be.
+    fn is_spent(&self) -> bool {
+        self.is_over.get() && self.active.get() == 0
+    }
+}
+
 /// Begins HTTP/2 on a connection, up to the settings of the server; a task of its own moves the frames from then on. One
 /// that is for one request ends without ceremony: an orderly end would keep a port of ours for a minute.
 ///
@@ -104,7 +111,7 @@ pub(crate) async fn greet(
             state.heard.set(transport.received());
             match poll {
                 // Nobody is left who could want a stream.
-                Poll::Pending if transport.count() == 1 => transport.poll_close(cx),
+                Poll::Pending if transport.count() == 1 || state.is_spent() => transport.poll_close(cx),
                 poll => poll.map(Err),
             }
         });
@@ -154,7 +161,8 @@ impl Multiplexed {
             && now_ms.saturating_sub(self.state.used_ms.get()) < idle_ms
     }
 
-    fn is_in_service(&self, moves: u64) -> bool {
+    /// Whether it takes requests, and leads to where the server is now.
+    pub fn is_in_service(&self, moves: u64) -> bool {
         !self.state.is_over.get() && self.moves == moves
     }
 }

@@ -102,7 +102,9 @@ impl Multiplexer {
         let first =
             connection.stream(worker.deadlines.now_ms(), moves, quota).ok_or(EndReason::ConnectFailed)?;
         if !self.is_closed.get() {
-            self.connections.borrow_mut().push(connection);
+            let connections = &mut *self.connections.borrow_mut();
+            connections.retain(|connection| connection.is_in_service(moves));
+            connections.push(connection);
         }
         Ok(first)
     }

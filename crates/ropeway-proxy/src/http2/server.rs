@@ -19,6 +19,7 @@ use crate::exchange::{self, After, Call, End, Exchange};
 use crate::link::Link;
 use crate::snapshot::Http2Limits;
 use crate::starts::Lane;
+use crate::uptake::Uptake;
 use crate::worker::Worker;
 
 /// Serves a connection until it is to be closed, and says how.
@@ -39,7 +40,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client, limits: Http
         greet_by: client.slot.after(client.listener.timeouts.head_ms),
         is_greeted: false,
         quiet_since_ms: None,
-        farewell: None,
+        ending: None,
     };
     let after = poll_fn(|cx| served.poll(cx, worker, client)).await;
     served.lane.give_up();
@@ -74,7 +75,17 @@ struct Served {
     is_greeted: bool,
     /// The coarse time since which there is no stream.
     quiet_since_ms: Option<u64>,
-    /// The client was told that no further streams are taken.
+    /// The connection is to end.
+    ending: Option<Ending>,
+}
+
+/// The end of a connection, of which its client was told.
+struct Ending {
+    /// When its client is told which stream is the last one, if it has not shown before that it knows of the end.
+    last_word_at: u64,
+    /// The wait for the client to take what it has not been sent yet, beyond these bytes.
+    uptake: Option<(Uptake, u64)>,
+    /// The wait for what is behind that: a word of the client's, or that it takes what the kernel still has.
     farewell: Option<Farewell>,
 }
 
@@ -105,7 +116,8 @@ impl Served {
             return self.wait_for_greeting(cx, worker, client);
         }
         self.try_end(worker, client);
-        self.wait(cx, client)
+        self.say_last_word(client);
+        self.wait(cx, worker, client)
     }
 
     /// Whether the client has begun to speak.
@@ -144,14 +156,24 @@ impl Served {
             client.count_end(EndReason::HeadTimeout);
             self.transport.break_off(Broken::Lost);
         } else if !is_over
-            && self.farewell.is_none()
+            && self.ending.is_none()
             && (!client.may_continue(worker) || self.was_idle_for_long(client))
         {
             self.transport.with(Connection::shut_down);
-        } else if !is_over || self.farewell.is_some() {
+        } else if !is_over || self.ending.is_some() {
             return;
         }
-        self.farewell = Some(self.transport.with_link(|link| Farewell::new(client, link)));
+        self.ending = Some(Ending::new(client));
+    }
+
+    /// Tells a client that has been silent about the end for long enough which stream is the last one.
+    fn say_last_word(&self, client: &Client) {
+        if self.ending.as_ref().is_some_and(|ending| client.slot.has_passed(ending.last_word_at)) {
+            self.transport.with(|connection| {
+                connection.take_no_more();
+                connection.try_end();
+            });
+        }
     }
 
     /// When the connection has had no stream for too long.
@@ -177,31 +199,62 @@ impl Served {
         Some(since_ms.saturating_add(client.listener.timeouts.head_ms))
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>, client: &Client) -> Poll<After> {
+    fn wait(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &Client) -> Poll<After> {
         let is_alive = self.liveness.as_mut().is_none_or(|peer| peer.is_alive(client.slot.now_ms()));
         if !is_alive || self.transport.send(cx).is_err() {
             return Poll::Ready(After::Close);
         }
         let is_over = self.transport.with(|connection| connection.is_over());
-        let is_quiet = self.quiet_since_ms.is_some();
         if is_over && self.transport.has_sent_all() {
             return Poll::Ready(After::Linger);
         }
-        let end = match &mut self.farewell {
-            // Streams that are under way have deadlines of their own.
-            Some(_) if !is_over && !is_quiet => None,
-            Some(farewell) => {
-                if self.transport.with_link(|link| farewell.is_over(client, link)) {
+        let end = match &mut self.ending {
+            None => self.idle_at(client),
+            Some(ending) if !is_over && self.quiet_since_ms.is_none() => ending.await_streams(client),
+            Some(ending) => {
+                let is_whole = self.transport.with(|connection| !connection.is_broken_off());
+                let is_patient = is_whole && !self.transport.has_sent_all() && !worker.must_abort();
+                let await_end = if is_patient { Ending::await_uptake } else { Ending::await_farewell };
+                let due = self.transport.with_link(|link| await_end(ending, client, link));
+                if due.is_none() {
                     return Poll::Ready(After::Linger);
                 }
-                Some(farewell.due_ms())
+                due
             }
-            None => self.idle_at(client),
         };
         let ping_at = self.liveness.as_ref().map(Liveness::due_ms);
         let head_at = self.head_due(client).filter(|_| !is_over);
         client.slot.arm([end, ping_at, head_at].into_iter().flatten().min().unwrap_or(u64::MAX));
         Poll::Pending
+    }
+}
+
+impl Ending {
+    fn new(client: &Client) -> Self {
+        let last_word_at = client.slot.after(client.listener.timeouts.linger_ms);
+        Self { last_word_at, uptake: None, farewell: None }
+    }
+
+    /// Streams are under way, which have deadlines of their own. When to look again, if at all.
+    fn await_streams(&mut self, client: &Client) -> Option<u64> {
+        (self.uptake, self.farewell) = (None, None);
+        Some(self.last_word_at).filter(|due| !client.slot.has_passed(*due))
+    }
+
+    /// The client has as long to take the rest as for a response. When to look again; `None` if it has had time enough.
+    fn await_uptake(&mut self, client: &Client, link: &Link) -> Option<u64> {
+        self.farewell = None;
+        let now_ms = client.slot.now_ms();
+        let begin = || (Uptake::beginning(now_ms), link.delivered());
+        let (uptake, delivered_before) = self.uptake.get_or_insert_with(begin);
+        client.uptake_due(uptake, link, *delivered_before)
+    }
+
+    /// The same when all was sent, or when the rest is not worth the wait.
+    fn await_farewell(&mut self, client: &Client, link: &Link) -> Option<u64> {
+        self.uptake = None;
+        let farewell = self.farewell.get_or_insert_with(|| Farewell::new(client, link));
+        (!farewell.is_over(client, link)).then(|| farewell.due_ms())
     }
 }
 

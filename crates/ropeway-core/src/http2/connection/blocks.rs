@@ -95,6 +95,7 @@ impl<T: Default> Connection<T> {
             self.streams.linger(id);
             return Ok(None);
         }
+        self.last_taken = id;
         if !ends {
             // Until it has a user.
             self.streams.linger(id);

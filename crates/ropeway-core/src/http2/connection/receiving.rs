@@ -1,6 +1,6 @@
 //! What the peer's frames mean.
 
-use super::{Connection, Event, Farewell, Fatal, Receiver, ResetBy, write_goaway};
+use super::{Connection, Event, Farewell, Fatal, Receiver, ResetBy};
 use crate::http2::calm::Calm;
 use crate::http2::frames::{
     ACK, CONTINUATION, DATA, END_STREAM, Frame, GOAWAY, HEADERS, MOST, PADDED, PING, PRIORITY,
@@ -183,7 +183,7 @@ impl<T: Default> Connection<T> {
     fn take_data<'a>(&mut self, bytes: &'a [u8], ends: bool) -> Heard<'a> {
         let mut bytes = bytes;
         if std::mem::take(&mut self.receiver.content.tells_padding) {
-            let Some((padding, rest)) = bytes.split_first() else { return Err(Code::PROTOCOL.into()) };
+            let Some((padding, rest)) = bytes.split_first() else { return Err(Code::FRAME_SIZE.into()) };
             let padding = usize::from(*padding);
             let content = &mut self.receiver.content;
             content.left = content.left.checked_sub(1 + padding).ok_or(Code::PROTOCOL)?;
@@ -202,7 +202,7 @@ impl<T: Default> Connection<T> {
         let (bytes, _) = bytes.split_at(content.left.min(bytes.len()));
         content.left -= bytes.len();
         let (id, ends) = (content.stream, ends && frame.has(END_STREAM));
-        if id == 0 || (bytes.is_empty() && !ends) {
+        if id == 0 {
             return Ok(None);
         }
         let is_right = self.streams.update(id, |stream| {
@@ -215,6 +215,7 @@ impl<T: Default> Connection<T> {
             Some(*left != u64::MAX && (*left == 0 || !ends))
         });
         match is_right.flatten() {
+            Some(true) if bytes.is_empty() && !ends => Ok(None),
             Some(true) => Ok(Some(Event::Data { stream: id, bytes, ends })),
             Some(false) => {
                 self.receiver.content.stream = 0;
@@ -266,13 +267,12 @@ impl<T: Default> Connection<T> {
     }
 
     fn take_settings(&mut self, payload: &[u8]) -> Heard<'static> {
-        let (before, table) = (self.peer.window, self.peer.table);
-        self.peer.update(payload, !self.is_server())?;
-        if self.peer.table != table {
-            self.sender.encoder.limit_table(self.peer.table);
-        }
+        let (before, from_server) = (self.peer.window, !self.is_server());
+        let encoder = &mut self.sender.encoder;
+        self.peer.update(payload, from_server, |size| encoder.limit_table(size))?;
         let change = i64::from(self.peer.window) - i64::from(before);
-        if change != 0 && !self.streams.iter_mut().all(|(_, stream)| stream.outflow.widen(change)) {
+        let mut open = self.streams.iter_mut().filter(|(_, stream)| !stream.is_over);
+        if change != 0 && !open.all(|(_, stream)| stream.outflow.widen(change)) {
             return Err(Code::FLOW_CONTROL.into());
         }
         Frame { len: 0, kind: SETTINGS, flags: ACK, stream: 0 }.write(&mut self.sender.out);
@@ -294,8 +294,7 @@ impl<T: Default> Connection<T> {
             Frame { len: payload.len(), kind: PING, flags: ACK, stream: 0 }.write(&mut self.sender.out);
             self.sender.out.extend_from_slice(payload);
         } else if self.farewell == Farewell::Announced && payload == FAREWELL_PING {
-            self.farewell = Farewell::Said;
-            write_goaway(self.last, Code::NO_ERROR, &mut self.sender.out);
+            self.take_no_more();
         }
         Ok(None)
     }

@@ -200,12 +200,21 @@ impl<T> Connection<T> {
         }
     }
 
+    /// A client that was told of the end is told which stream is the last one, be it that it has shown to know, or that it has
+    /// had time enough. It can open others on another connection (RFC 9113, section 6.8).
+    pub fn take_no_more(&mut self) {
+        if self.farewell == Farewell::Announced && self.told.is_none() {
+            self.farewell = Farewell::Said;
+            write_goaway(self.last_taken, Code::NO_ERROR, &mut self.sender.out);
+        }
+    }
+
     /// Ends the connection if nothing is left to come. Whether it is over.
     pub fn try_end(&mut self) -> bool {
         let is_done = self.is_left || self.farewell == Farewell::Said;
         if self.told.is_none() && is_done && self.streams.is_empty() {
             if self.farewell != Farewell::Said {
-                write_goaway(self.last, Code::NO_ERROR, &mut self.sender.out);
+                write_goaway(self.last_taken, Code::NO_ERROR, &mut self.sender.out);
             }
             self.told = Some(Code::NO_ERROR);
         }
@@ -215,10 +224,10 @@ impl<T> Connection<T> {
     /// Ends the connection at once.
     pub fn abort(&mut self, code: Code) {
         if self.told.is_none() {
-            let last = if self.is_server() { self.last } else { 0 };
-            write_goaway(last, code, &mut self.sender.out);
+            write_goaway(self.last_taken, code, &mut self.sender.out);
             self.told = Some(code);
         }
+        self.is_broken_off = true;
         self.streams.end_all();
     }
 

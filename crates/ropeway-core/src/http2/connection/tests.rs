@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::http1::FieldRef;
-use crate::http2::frames::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS};
+use crate::http2::frames::{ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, RST_STREAM, SETTINGS};
 use crate::http2::{Manner, Scratch};
 
 const LIMITS: Limits = Limits {
@@ -160,6 +160,52 @@ fn bodies_keep_to_the_windows() {
 }
 
 #[test]
+fn a_stream_that_is_over_has_no_window() {
+    let (mut client, mut server) = greeted();
+    let ids = [(); 2].map(|()| client.request(GET, Vec::new()).unwrap().0);
+    let _ = tell(&mut client, &mut server);
+    let most = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
+    let frames = [
+        frame(WINDOW_UPDATE, 0, ids[0], &most),
+        frame(RST_STREAM, 0, ids[0], &Code::CANCEL.0.to_be_bytes()),
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0x11, 0x70]),
+    ];
+    let heard = hear(&mut server, &frames.concat()).unwrap();
+    assert_eq!(heard.last().map(String::as_str), Some("Settings"));
+    server.clear_output();
+    assert_eq!(server.room(ids[1]), 64 * 1024, "all that is taken at a time");
+}
+
+/// RFC 9113, section 6.5.3: settings are processed in the order in which they stand.
+#[test]
+fn the_table_follows_each_of_its_sizes() {
+    let (mut client, mut server) = greeted();
+    for again in [false, true] {
+        let (id, _) = client.request(GET, Vec::new()).unwrap();
+        let _ = tell(&mut client, &mut server);
+        server.respond(id, b"HTTP/1.1 200 OK\r\nserver: it\r\n\r\n", Manner::Plain).unwrap();
+        server.end(id);
+        let block = &server.output()[9..];
+        assert_eq!(block.starts_with(&[0x20, 0x3f, 0xe1, 0x1f]), again, "{block:x?}");
+        server.clear_output();
+        let sizes = [0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0x10, 0];
+        assert_eq!(hear(&mut server, &frame(SETTINGS, 0, 0, &sizes)).unwrap(), ["Settings"]);
+        server.clear_output();
+    }
+}
+
+#[test]
+fn a_body_does_not_precede_its_head() {
+    for (flags, payload) in [(0, &b""[..]), (0, b"x"), (PADDED, &[0])] {
+        let (mut client, mut server) = greeted();
+        let (id, _) = client.request(GET, Vec::new()).unwrap();
+        let _ = tell(&mut client, &mut server);
+        let heard = hear(&mut client, &frame(DATA, flags, id, payload)).unwrap();
+        assert_eq!(heard, [format!("Reset {{ stream: {id}, by: Us }}")]);
+    }
+}
+
+#[test]
 fn a_large_head_goes_in_several_frames() {
     let (mut client, mut server) = greeted();
     let (value, pieces) = ("v".repeat(9_000), "w".repeat(6_900));
@@ -199,9 +245,30 @@ fn a_connection_ends_in_order() {
         server.end(id);
         let _ = server.release(id, 0);
     }
-    assert!(server.try_end() && server.told().is_none());
+    assert!(server.try_end() && server.told().is_none() && !server.is_broken_off());
     let heard = tell(&mut server, &mut client);
     assert!(heard.contains(&"Leaves { last: 3 }".to_owned()), "{heard:?}");
+}
+
+#[test]
+fn the_last_stream_that_a_client_is_told_stays_the_last() {
+    let (mut client, mut server) = greeted();
+    let _ = client.request(GET, Vec::new()).unwrap();
+    let crossing = frame(HEADERS, END_HEADERS | END_STREAM, 3, BLOCK);
+    assert_eq!(tell(&mut client, &mut server).len(), 1);
+    server.take_no_more();
+    assert!(server.output().is_empty(), "the end was not announced");
+    server.shut_down();
+    server.clear_output();
+    server.take_no_more();
+    server.take_no_more();
+    assert!(hear(&mut server, &crossing).unwrap().is_empty());
+    assert!(hear(&mut server, &frame(PING, 0, 0, b"long")).is_err());
+    let mut expected = Vec::new();
+    write_goaway(1, Code::NO_ERROR, &mut expected);
+    write_goaway(1, Code::FRAME_SIZE, &mut expected);
+    assert_eq!(server.output(), expected);
+    assert!(server.is_broken_off());
 }
 
 #[test]

@@ -275,9 +275,8 @@ impl<'s> Reading<'s> {
     /// RFC 9113, section 8.3.2.
     fn begin_response(&mut self) -> Option<()> {
         let digits = self.pseudo.status.of(&self.scratch.pseudo);
-        let &[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = digits else { return None };
-        let status =
-            [hundreds, tens, ones].iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+        let [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] = digits else { return None };
+        let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
         // There is nothing to switch to (RFC 9113, section 8.6).
         if status == 101 {
             return None;

@@ -127,6 +127,15 @@ fn a_response_waits_for_a_client_that_pauses() {
     slow.expect_goaway(&[NO_ERROR]);
 }
 
+#[test]
+fn a_client_that_takes_nothing_at_the_end_is_left() {
+    let lab = lab(sized()).with(&format!("{HTTP2}\ntimeout = {{ send_idle = \"300ms\" }}"), "", "").start();
+    let (mut slow, _) = overwhelmed(&lab);
+    slow.send(&[goaway(0, NO_ERROR)]);
+    let open = || lab.admin().metric("ropeway_listener_connections", &[("listener", "web")]);
+    eventually("the connection is closed", || (open() == 0.0).then_some(()));
+}
+
 /// Requests that came before it knew which is the last one are served.
 #[test]
 fn a_client_that_does_not_answer_is_told_which_request_is_the_last_one() {
